@@ -1,0 +1,1 @@
+"""Exact robot pointmap streams from joint states, plans, velocities or tool poses."""

@@ -1,0 +1,49 @@
+"""Named errors of the kinematics half: one per cause, each message states the offending and the valid values."""
+
+
+class KinematicsError(ValueError):
+    """Base of everything that k4d_kinematics raises on wrong input."""
+
+
+class ConfigurationError(KinematicsError):
+    """A configuration file or parameter holds an unknown key, a wrong type or a value out of range."""
+
+
+class RobotModelError(KinematicsError):
+    """A robot description cannot be read: malformed XML, entities, cycles, unsupported joints."""
+
+
+class MeshError(KinematicsError):
+    """A mesh or texture of a robot description is missing, unreadable or empty."""
+
+
+class JointStateError(KinematicsError):
+    """Joint names or positions do not fit the robot: missing, short, non-finite."""
+
+
+class TrajectoryError(KinematicsError):
+    """A trajectory is empty, goes back in time, is non-finite or is sampled outside its range."""
+
+
+class InverseKinematicsError(KinematicsError):
+    """A tool pose is malformed, or cannot be reached from the given seed."""
+
+
+class PlanningError(KinematicsError):
+    """A start or a goal is invalid or cannot be reached."""
+
+
+class CameraError(KinematicsError):
+    """A camera is uncalibrated, of zero size, non-finite or of an unknown distortion model."""
+
+
+class TransformError(KinematicsError):
+    """A transform between two frames is not known at the asked time."""
+
+
+class SurfaceError(KinematicsError):
+    """A robot surface is empty or does not fit the robot it is rendered with."""
+
+
+class RenderingError(KinematicsError):
+    """Link poses or render settings do not fit the surface or the camera."""

@@ -18,6 +18,7 @@ setup(
     entry_points={
         "console_scripts": [
             "k4d_pointmap_node = k4d_kinematics.ros.pointmap_node:main",
+            "k4d-robot-description = k4d_kinematics.cli.robot_description:main",
             "k4d-pointmaps = k4d_kinematics.cli.pointmaps:main",
         ],
     },

@@ -1,5 +1,7 @@
 """Named errors of the kinematics half: one per cause, each message states the offending and the valid values."""
 
+import math
+
 
 class KinematicsError(ValueError):
     """Base of everything that k4d_kinematics raises on wrong input."""
@@ -26,7 +28,24 @@ class TrajectoryError(KinematicsError):
 
 
 class InverseKinematicsError(KinematicsError):
-    """A tool pose is malformed, or cannot be reached from the given seed."""
+    """A tool pose is malformed, or cannot be reached from the given seed.
+
+    ``reason`` is "invalid_input", or why the pose was not reached: "not_converged", "joint_limits" or "joint_jump".
+    ``position_residual`` (m) and ``rotation_residual`` (rad) are the best attempt's errors, NaN without an attempt.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "invalid_input",
+        position_residual: float = math.nan,
+        rotation_residual: float = math.nan,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.position_residual = position_residual
+        self.rotation_residual = rotation_residual
 
 
 class PlanningError(KinematicsError):

@@ -1,0 +1,30 @@
+# Each target does its own set-up, so each works first on a bare checkout. PYTHON=... chooses another interpreter.
+.PHONY: setup lint test demo bench lock
+.DEFAULT_GOAL := demo
+
+BIN := .venv/bin
+CORES := ros2_ws/src/k4d_kinematics ros2_ws/src/k4d_bringup ros2_ws/embedded/k4d_embedded tools bench examples
+
+setup:
+	@PYTHON="$(PYTHON)" $(or $(PYTHON),python3) tools/set_up.py
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup
+	$(BIN)/pytest
+
+demo: setup
+	$(BIN)/k4d-demo --out out/demo
+
+bench: setup
+	$(BIN)/python bench/run.py --out out/bench
+
+# Resolves the pins anew from requirements/*.in; the result is committed.
+lock: setup
+	$(BIN)/python -m pip -q install uv
+	cd requirements && for extra in kinematics embedded test; do \
+	  ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate \
+	    $$extra.in -o $$extra.txt || exit 1; done

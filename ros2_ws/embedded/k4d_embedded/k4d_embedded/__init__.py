@@ -1,0 +1,1 @@
+"""What has no wheel, for machines without a ROS installation; real packages always win over its stand-ins."""

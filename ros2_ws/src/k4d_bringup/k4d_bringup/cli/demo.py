@@ -1,0 +1,113 @@
+"""k4d-demo: replays a recorded robot through the real graph and reports what came out of it."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from k4d_bringup.bag_pictures import write_pictures
+from k4d_bringup.bag_report import TopicReport, recorded_types, report_on
+from k4d_bringup.errors import BringupError, DemoError
+from k4d_bringup.message_types import typestore_for
+from k4d_bringup.ros.installation import launch_file, share_folders
+
+CAMERAS = ("front", "wrist")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Replays a recorded robot through robot_state_publisher and the pointmap node, records and reports.
+
+    Example: k4d-demo --out out/demo
+    """
+
+    out: Path = Path("out/demo")
+    """Folder for the recording, pointmaps.mp4, contact_sheet.png and summary.json; an older recording is replaced."""
+    bag: Path = Path("examples/panda_pick")
+    """Recording to replay."""
+    robot: Path = Path("config/robots/panda.yaml")
+    """Robot YAML."""
+    timeout: float = 180.0
+    """Seconds after which the graph is stopped and counts as failed."""
+
+
+def main() -> int:
+    """Parses the command line, runs the demonstration and prints its table."""
+    arguments = tyro.cli(Arguments)
+    try:
+        run_demo(arguments)
+    except BringupError as error:
+        print(f"k4d-demo: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run_demo(arguments: Arguments) -> None:
+    """Runs the graph and writes its artefacts. Raises DemoError when it fails, BagError when it recorded nothing."""
+    recording = arguments.out / "recording"
+    shutil.rmtree(recording, ignore_errors=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    launch(arguments, recording)
+    graph_s = time.monotonic() - started
+    store = typestore_for(recorded_types(recording), share_folders())
+    topics = report_on(recording, store)
+    frames = write_pictures(
+        recording, store, CAMERAS, arguments.out / "pointmaps.mp4", arguments.out / "contact_sheet.png"
+    )
+    summary = {"graph_s": graph_s, "pictured_frames": frames, "topics": [topic.as_dict() for topic in topics]}
+    (arguments.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    print(table(topics))
+    print(f"\nThe graph ran for {graph_s:.0f} s. Look at {arguments.out}/contact_sheet.png and pointmaps.mp4;")
+    print(f"everything published is in {recording}, these figures are in {arguments.out}/summary.json.")
+
+
+def launch(arguments: Arguments, recording: Path) -> None:
+    """Runs launch/demo.launch.xml under whichever launcher is there. Raises DemoError unless it ends well in time."""
+    launcher = ["k4d-launch"] if shutil.which("k4d-launch") else ["ros2", "launch"]
+    values = {"robot": arguments.robot, "bag": arguments.bag, "output": recording}
+    command = [
+        *launcher,
+        str(launch_file("demo.launch.xml")),
+        *(f"{name}:={path.resolve()}" for name, path in values.items()),
+    ]
+    try:
+        done = subprocess.run(command, timeout=arguments.timeout, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise DemoError(f"the graph did not end within {arguments.timeout} s") from error
+    except FileNotFoundError as error:
+        raise DemoError(f"neither k4d-launch nor ros2 is on PATH: {error}") from error
+    if done.returncode != 0:
+        raise DemoError(f"the graph failed with exit code {done.returncode}; its output above says why")
+
+
+def table(topics: tuple[TopicReport, ...]) -> str:
+    """The reports as a table."""
+    head = ("topic", "messages", "Hz", "dropped", "p50 ms", "p99 ms", "robot pixels")
+    rows = [head] + [
+        (
+            topic.topic,
+            str(topic.messages),
+            _figure(topic.rate_hz, 1),
+            "-" if topic.dropped is None else str(topic.dropped),
+            _figure(topic.latency_p50_ms, 1),
+            _figure(topic.latency_p99_ms, 1),
+            _figure(topic.robot_pixels, 0),
+        )
+        for topic in topics
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,13 @@
+"""Named errors of bag replay, recording and the demonstration."""
+
+
+class BringupError(ValueError):
+    """Base of everything that k4d_bringup raises on wrong input."""
+
+
+class BagError(BringupError):
+    """A bag is missing, unreadable, empty or holds a type that is not installed."""
+
+
+class DemoError(BringupError):
+    """The demonstration's graph failed or published too little to report on."""

@@ -1,0 +1,112 @@
+"""k4d_bag_player_node: publishes a recorded bag again, stamped as recorded or as of now, and ends."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.serialization import deserialize_message
+from rosbags.interfaces import Connection, QosDurability
+from rosbags.rosbag2 import Reader
+
+from k4d_bringup.errors import BagError
+from k4d_bringup.ros.message_classes import message_class
+from k4d_bringup.schedule import Schedule
+from k4d_kinematics.ros.conversions import nanoseconds, time_message
+from k4d_kinematics.ros.parameters import declare_parameters, described
+from k4d_kinematics.ros.running import run_node
+
+STAMPS = ("original", "now")
+_TICK = 0.004
+_DEPTH = 100
+
+
+@dataclass(frozen=True)
+class BagPlayerConfig:
+    """Parameters of k4d_bag_player_node. Raises BagError on values outside the described ones."""
+
+    bag: str = described("", "Folder of the rosbag2 recording.")
+    rate: float = described(1.0, "Ratio of playback speed to real time.", (0.01, 100.0))
+    stamps: str = described("original", f"What stamps messages get: {' or '.join(STAMPS)} (moved as their times are).")
+    wait_for: tuple[str, ...] = described(("",), "Topics that must have a subscriber before playback starts.")
+    wait_timeout: float = described(60.0, "Seconds to wait for those subscribers.", (0.0, 3600.0))
+    linger: float = described(
+        2.0, "Seconds to stay after the last message, so that consumers can finish.", (0.0, 3600.0)
+    )
+
+    def __post_init__(self) -> None:
+        if self.stamps not in STAMPS:
+            raise BagError(f"stamps must be one of {', '.join(STAMPS)}, got {self.stamps!r}")
+
+
+class BagPlayerNode(Node):
+    """Plays one bag, lingers for its consumers, and shuts its context down."""
+
+    def __init__(self) -> None:
+        super().__init__("k4d_bag_player_node")
+        self.config = declare_parameters(self, BagPlayerConfig)
+        self._bag = Reader(Path(self.config.bag))
+        self._bag.open()
+        self._topic_publishers = {connection.id: self._advertise(connection) for connection in self._bag.connections}
+        self._messages: Iterator[tuple[Connection, int, bytes]] = iter(self._bag.messages())
+        self._next = next(self._messages, None)
+        if self._next is None:
+            raise BagError(f"{self.config.bag} holds no message")
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._deadline_ns = self._steady.now().nanoseconds + round(self.config.wait_timeout * 1e9)
+        self._schedule: Schedule | None = None
+        self._stamps: Schedule | None = None
+        self._end_ns = 0
+        self._timer = self.create_timer(_TICK, self._tick, clock=self._steady)
+
+    def _advertise(self, connection: Connection) -> Publisher:
+        profiles = connection.ext.offered_qos_profiles
+        latched = any(profile.durability == QosDurability.TRANSIENT_LOCAL for profile in profiles)
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+        qos = QoSProfile(depth=_DEPTH, durability=durability)
+        return self.create_publisher(message_class(connection.msgtype), connection.topic.lstrip("/"), qos)
+
+    def _tick(self) -> None:
+        now_ns = self._steady.now().nanoseconds
+        if self._schedule is None:
+            self._start_when_awaited(now_ns)
+        elif self._next is not None:
+            self._publish_due(self._schedule, now_ns)
+        elif now_ns > self._end_ns + round(self.config.linger * 1e9):
+            self.get_logger().info("played to the end")
+            rclpy.try_shutdown()
+
+    def _start_when_awaited(self, now_ns: int) -> None:
+        missing = [topic for topic in self.config.wait_for if topic and self.count_subscribers(topic) == 0]
+        if missing and now_ns > self._deadline_ns:
+            raise BagError(f"nobody subscribed to {', '.join(missing)} within {self.config.wait_timeout} s")
+        if not missing:
+            start_ns = self._bag.start_time
+            self._schedule = Schedule(start_ns, now_ns, self.config.rate)
+            self._stamps = Schedule(start_ns, self.get_clock().now().nanoseconds, self.config.rate)
+
+    def _publish_due(self, schedule: Schedule, now_ns: int) -> None:
+        while self._next is not None and schedule.due_ns(self._next[1]) <= now_ns:
+            connection, _, raw = self._next
+            publisher = self._topic_publishers[connection.id]
+            publisher.publish(bytes(raw) if self.config.stamps == "original" else self._restamped(connection, raw))
+            self._next = next(self._messages, None)
+            self._end_ns = now_ns
+
+    def _restamped(self, connection: Connection, raw: bytes) -> Any:
+        message = deserialize_message(bytes(raw), message_class(connection.msgtype))
+        for part in (message, *getattr(message, "transforms", ())):
+            # A zero stamp means "no stamp" and stays so.
+            if hasattr(part, "header") and nanoseconds(part.header.stamp) and self._stamps is not None:
+                part.header.stamp = time_message(self._stamps.due_ns(nanoseconds(part.header.stamp)))
+        return message
+
+
+def main() -> int:
+    """Runs the node; see ``run_node``."""
+    return run_node(BagPlayerNode, BagPlayerConfig, __doc__, BagError)

@@ -1,0 +1,85 @@
+"""k4d_bag_recorder_node: records topics, as they come, into a compressed rosbag2 recording (MCAP)."""
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from k4d_bringup.errors import BagError
+from k4d_bringup.message_types import typestore_for
+from k4d_bringup.ros.installation import share_folders
+from k4d_bringup.ros.message_classes import message_class
+from k4d_kinematics.ros.parameters import declare_parameters, described
+from k4d_kinematics.ros.running import run_node
+
+_DISCOVERY_PERIOD = 0.2
+_DEPTH = 100
+
+
+@dataclass(frozen=True)
+class BagRecorderConfig:
+    """Parameters of k4d_bag_recorder_node."""
+
+    bag: str = described("", "Folder to record into; it must not exist.")
+    topics: str = described(".*", "Regular expression that a topic's full name must match.")
+    excluded: str = described("/rosout|/parameter_events", "Regular expression of full names to leave out.")
+
+
+class BagRecorderNode(Node):
+    """Subscribes to every matching topic as it appears and writes what arrives with the time of its arrival."""
+
+    def __init__(self) -> None:
+        super().__init__("k4d_bag_recorder_node")
+        self.config = declare_parameters(self, BagRecorderConfig)
+        if not self.config.bag or Path(self.config.bag).exists():
+            raise BagError(f"bag must name a folder that does not exist yet, got {self.config.bag!r}")
+        self._writer = Writer(Path(self.config.bag), version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._writer.open()
+        self._recorded: set[str] = set()
+        self.create_timer(_DISCOVERY_PERIOD, self._discover)
+
+    def _discover(self) -> None:
+        for topic, types in self.get_topic_names_and_types():
+            wanted = re.fullmatch(self.config.topics, topic) and not re.fullmatch(self.config.excluded, topic)
+            if wanted and topic not in self._recorded and self.count_publishers(topic):
+                self._recorded.add(topic)
+                self._record(topic, types)
+
+    def _record(self, topic: str, types: list[str]) -> None:
+        if len(types) != 1:
+            self.get_logger().error(f"{topic} is not recorded: it has several types, {', '.join(types)}")
+            return
+        store = typestore_for(types, share_folders())
+        connection = self._writer.add_connection(topic, types[0], typestore=store)
+        self.create_subscription(
+            message_class(types[0]), topic, partial(self._write, connection), self._qos(topic), raw=True
+        )
+
+    def _qos(self, topic: str) -> QoSProfile:
+        """Asks for as much as every publisher offers."""
+        offered = [info.qos_profile for info in self.get_publishers_info_by_topic(topic)]
+        reliable = all(profile.reliability == ReliabilityPolicy.RELIABLE for profile in offered)
+        latched = all(profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for profile in offered)
+        return QoSProfile(
+            depth=_DEPTH,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        )
+
+    def _write(self, connection: Connection, raw: bytes) -> None:
+        self._writer.write(connection, self.get_clock().now().nanoseconds, raw)
+
+    def close(self) -> None:
+        """Completes the recording, so that it can be read."""
+        self._writer.close()
+
+
+def main() -> int:
+    """Runs the node; see ``run_node``."""
+    return run_node(BagRecorderNode, BagRecorderConfig, __doc__, BagError)

@@ -1,0 +1,138 @@
+"""k4d-pointmaps: the robot pointmaps of a trajectory file, without ROS."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from k4d_kinematics.configuration import CameraConfig, read_configuration
+from k4d_kinematics.errors import KinematicsError
+from k4d_kinematics.pictures import contact_sheet, coordinates_as_colours, side_by_side, write_png, write_video
+from k4d_kinematics.pipeline import render_trajectory
+from k4d_kinematics.pointmap import PointmapSequence
+from k4d_kinematics.rendering import Renderer, RenderSettings
+from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot
+from k4d_kinematics.trajectory_files import read_trajectory
+
+_SHEET_COLUMNS = 5
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Renders the robot pointmaps of a trajectory as a camera sees them.
+
+    Writes pointmaps.npz (points_cam, mask, link_ids, rgb, times, T_cam_base, positions, joint_names, K), pointmaps.mp4,
+    contact_sheet.png and summary.json.
+
+    Example: k4d-pointmaps --robot config/robots/panda.yaml --camera config/cameras/front.yaml
+    --trajectory examples/panda_pick --topic /joint_states --out out/pointmaps
+    """
+
+    robot: Path
+    """Robot YAML as in config/robots."""
+    camera: Path
+    """Camera YAML as in config/cameras; a parent_frame that is a moving link makes a camera that rides on the robot."""
+    trajectory: Path
+    """CSV, NPZ, YAML, MCAP file or rosbag2 folder with the joints' positions over time."""
+    out: Path
+    """Folder for the results; made where it does not exist."""
+    frames: int = 49
+    """Frames that the trajectory is resampled to, first and last included."""
+    topic: str | None = None
+    """Topic of a recording to read; needed where it holds several of joint states or planned trajectories."""
+    workers: int = 2
+    """Rendering threads."""
+    cache: Path | None = None
+    """Folder for prepared robot surfaces; without it they are prepared anew."""
+
+
+def main() -> int:
+    """Parses the command line, renders and prints what was written."""
+    arguments = tyro.cli(Arguments)
+    try:
+        render(arguments)
+    except KinematicsError as error:
+        print(f"k4d-pointmaps: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def render(arguments: Arguments) -> None:
+    """Does the work of the command. Raises KinematicsError on unusable input."""
+    with tqdm(total=4, desc="reading", bar_format="{desc:<12}{bar}{n_fmt}/{total_fmt} [{elapsed}]") as progress:
+        configured = configured_robot(arguments.robot, arguments.cache)
+        camera = read_configuration(arguments.camera, CameraConfig)
+        trajectory = read_trajectory(arguments.trajectory, configured.robot, topic=arguments.topic)
+        _advance(progress, "rendering")
+        renderer = Renderer(configured.surface, camera.camera(), RenderSettings(rgb=True, link_ids=True))
+        sequence = render_trajectory(
+            configured.robot,
+            trajectory.resample_uniform(arguments.frames),
+            renderer,
+            camera.transforms(),
+            mount_link=camera.parent_frame,
+            workers=arguments.workers,
+        )
+        _advance(progress, "writing")
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        _write_arrays(arguments.out / "pointmaps.npz", sequence)
+        _advance(progress, "drawing")
+        _write_pictures(arguments.out, sequence)
+        summary = _summary(configured, sequence)
+        (arguments.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        _advance(progress, "done")
+    print(
+        f"{len(sequence.times)} frames, {summary['robot_pixels_mean']:.0f} robot pixels on average, in {arguments.out}"
+    )
+
+
+def _advance(progress: "tqdm[object]", next_step: str) -> None:
+    progress.update()
+    progress.set_description(next_step)
+
+
+def _write_arrays(path: Path, sequence: PointmapSequence) -> None:
+    np.savez_compressed(
+        path,
+        points_cam=sequence.points_cam,
+        mask=sequence.mask,
+        link_ids=sequence.link_ids,
+        rgb=sequence.rgb,
+        times=sequence.times,
+        T_cam_base=sequence.T_cam_base,
+        positions=sequence.positions,
+        joint_names=np.array(sequence.joint_names),
+        K=sequence.camera.matrix,
+    )
+
+
+def _write_pictures(out: Path, sequence: PointmapSequence) -> None:
+    assert sequence.rgb is not None
+    colours = coordinates_as_colours(sequence.points_cam, sequence.mask)
+    duration = float(sequence.times[-1] - sequence.times[0])
+    rate_hz = (len(sequence.times) - 1) / duration if duration > 0 else 1.0
+    frames = zip(sequence.rgb, colours, strict=True)
+    write_video(out / "pointmaps.mp4", (side_by_side(frame) for frame in frames), round(rate_hz, 3))
+    chosen = np.linspace(0, len(sequence.times) - 1, _SHEET_COLUMNS).round().astype(int)
+    write_png(out / "contact_sheet.png", contact_sheet([[part[i] for i in chosen] for part in (sequence.rgb, colours)]))
+
+
+def _summary(configured: ConfiguredRobot, sequence: PointmapSequence) -> dict[str, object]:
+    pixels = sequence.mask.sum(axis=(1, 2))
+    depth = sequence.points_cam[..., 2][sequence.mask]
+    return {
+        "robot": configured.robot.name,
+        "robot_sha256": configured.robot.sha256,
+        "triangles": configured.surface.triangle_count,
+        "camera_frame": sequence.camera.frame_id,
+        "frames": len(sequence.times),
+        "duration_s": float(sequence.times[-1] - sequence.times[0]),
+        "robot_pixels_mean": float(pixels.mean()),
+        "robot_pixels_min": int(pixels.min()),
+        "depth_min_m": float(depth.min()) if depth.size else None,
+        "depth_max_m": float(depth.max()) if depth.size else None,
+    }

@@ -1,0 +1,86 @@
+"""The recent past of a robot's joints, so that a pointmap can show the moment at which a camera looked."""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from k4d_kinematics.errors import JointStateError
+from k4d_kinematics.robot import Robot
+
+Array = NDArray[np.float64]
+
+
+class JointBuffer:
+    """Joint positions of the last ``horizon_ns``, interpolated in between.
+
+    Stamps are integer nanoseconds: seconds since 1970 in a float64 are off by some hundred nanoseconds, which is
+    enough to ask for a moment just after the newest sample.
+    """
+
+    def __init__(self, robot: Robot, horizon_ns: int) -> None:
+        """Raises JointStateError unless ``horizon_ns`` is positive."""
+        if horizon_ns <= 0:
+            raise JointStateError(f"a joint buffer's horizon must be > 0 ns, got {horizon_ns}")
+        self._robot = robot
+        self._horizon_ns = horizon_ns
+        self._stamps_ns: deque[int] = deque()
+        self._positions: deque[Array] = deque()
+
+    def __len__(self) -> int:
+        return len(self._stamps_ns)
+
+    def add(self, stamp_ns: int, names: Sequence[str], positions: ArrayLike) -> Array:
+        """Stores one joint state and returns its positions (J,) in the robot's order.
+
+        Raises JointStateError on missing joints, non-finite numbers, or a stamp not after the newest one.
+        """
+        ordered = self._robot.order_positions(names, positions)  # (J,)
+        if self._stamps_ns and stamp_ns <= self._stamps_ns[-1]:
+            behind = (self._stamps_ns[-1] - stamp_ns) * 1e-9
+            raise JointStateError(f"joint states must come in order of time, got one {behind:.6f} s before the newest")
+        self._stamps_ns.append(stamp_ns)
+        self._positions.append(ordered)
+        while self._stamps_ns[0] < stamp_ns - self._horizon_ns:
+            self._stamps_ns.popleft()
+            self._positions.popleft()
+        return ordered
+
+    def at(self, stamp_ns: int) -> Array:
+        """Positions (J,) at a moment, linear between samples.
+
+        Raises JointStateError when the moment lies before the oldest or after the newest sample.
+        """
+        if not self._stamps_ns:
+            raise JointStateError("no joint state has been received")
+        oldest, newest = self._stamps_ns[0], self._stamps_ns[-1]
+        if not oldest <= stamp_ns <= newest:
+            raise JointStateError(
+                f"joint positions are known from {oldest * 1e-9:.6f} s to {newest * 1e-9:.6f} s, "
+                f"not at {stamp_ns * 1e-9:.6f} s"
+            )
+        after = bisect_left(self._stamps_ns, stamp_ns)
+        if self._stamps_ns[after] == stamp_ns:
+            return self._positions[after]
+        span = self._stamps_ns[after] - self._stamps_ns[after - 1]
+        fraction = (stamp_ns - self._stamps_ns[after - 1]) / span
+        return (1.0 - fraction) * self._positions[after - 1] + fraction * self._positions[after]
+
+    @property
+    def newest_stamp_ns(self) -> int:
+        """Stamp of the newest sample. Raises JointStateError when there is none."""
+        if not self._stamps_ns:
+            raise JointStateError("no joint state has been received")
+        return self._stamps_ns[-1]
+
+    @property
+    def newest(self) -> Array:
+        """Positions (J,) of the newest sample. Raises JointStateError when there is none."""
+        return self.at(self.newest_stamp_ns)
+
+    def clear(self) -> None:
+        """Forgets everything, as when the clock jumps back."""
+        self._stamps_ns.clear()
+        self._positions.clear()

@@ -1,0 +1,99 @@
+"""One camera of the pointmap node: its calibration in, its topics out."""
+
+from cv_bridge import CvBridge
+from k4d_msgs.msg import PointmapFrame, PointmapSequence
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+
+from k4d_kinematics import se3
+from k4d_kinematics.camera import Camera
+from k4d_kinematics.errors import CameraError
+from k4d_kinematics.rendering import Renderer, RenderSettings
+from k4d_kinematics.ros.conversions import camera_from_message, camera_message, cloud_message, time_message
+from k4d_kinematics.surface import RobotSurface
+
+# Reliable, because at 4 MB a message best effort loses most of them; shallow, because an old pointmap is of no use.
+IMAGE_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+# The newest summary reaches late consumers; the frames come paced by acknowledgement (see PlanStream).
+SUMMARY_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+_LIVE_TOPICS = {"pointmap": Image, "mask": Image, "preview": Image, "points": PointCloud2, "camera_info": CameraInfo}
+
+
+class CameraOutput:
+    """Publishes a camera's robot pointmaps under ``<camera>/robot/`` and plans under ``<camera>/robot/plan/``."""
+
+    def __init__(self, node: Node, name: str) -> None:
+        self.name = name
+        self._bridge = CvBridge()
+        self._camera: Camera | None = None
+        self._renderers: dict[bool, Renderer] = {}
+        overridable = QoSOverridingOptions.with_default_policies()
+
+        def publisher(kind: type, topic: str, qos: QoSProfile) -> Publisher:
+            return node.create_publisher(kind, f"{name}/robot/{topic}", qos, qos_overriding_options=overridable)
+
+        self._live = {topic: publisher(kind, topic, IMAGE_QOS) for topic, kind in _LIVE_TOPICS.items()}
+        self.summaries = publisher(PointmapSequence, "plan/sequence", SUMMARY_QOS)
+        self.frames = publisher(PointmapFrame, "plan/frames", IMAGE_QOS)
+
+    @property
+    def camera(self) -> Camera:
+        """The newest calibration. Raises CameraError when none has been received."""
+        if self._camera is None:
+            raise CameraError(f"no calibrated {self.name}/camera_info has been received")
+        return self._camera
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody listens to a live topic."""
+        return any(publisher.get_subscription_count() for publisher in self._live.values())
+
+    def calibrate(self, message: CameraInfo) -> None:
+        """Takes over a calibration. Raises CameraError, and forgets the old one, when it is not usable."""
+        known, self._camera = self._camera, None
+        camera = camera_from_message(message)
+        if camera != known:
+            self._renderers.clear()
+        self._camera = camera
+
+    def renderer(self, surface: RobotSurface, *, rgb: bool) -> Renderer:
+        """The renderer of this camera, made at first use. Raises CameraError without a calibration."""
+        if rgb not in self._renderers:
+            self._renderers[rgb] = Renderer(surface, self.camera, RenderSettings(rgb=rgb))
+        return self._renderers[rgb]
+
+    def publish_live(self, surface: RobotSurface, T_cam_link: se3.Array, stamp_ns: int) -> None:
+        """Renders the robot at link poses (L, 4, 4) and publishes what is listened to, stamped ``stamp_ns``."""
+        wanted = {topic for topic, publisher in self._live.items() if publisher.get_subscription_count()}
+        image = self.renderer(surface, rgb="preview" in wanted).render(T_cam_link)
+        header = Header(stamp=time_message(stamp_ns), frame_id=self.camera.frame_id)
+        if {"pointmap", "points"} & wanted:
+            pointmap = self._bridge.cv2_to_imgmsg(image.points_cam, "32FC3", header=header)
+            if "pointmap" in wanted:
+                self._live["pointmap"].publish(pointmap)
+            if "points" in wanted:
+                self._live["points"].publish(cloud_message(image.points_cam, pointmap.data, header))
+        if "mask" in wanted:
+            self._live["mask"].publish(self._mask(image.mask, header))
+        if "preview" in wanted:
+            self._live["preview"].publish(self._bridge.cv2_to_imgmsg(image.rgb, "rgb8", header=header))
+        if "camera_info" in wanted:
+            self._live["camera_info"].publish(camera_message(self.camera, header.stamp))
+
+    def frame(self, surface: RobotSurface, T_cam_link: se3.Array, header: Header, *, rgb: bool) -> PointmapFrame:
+        """The images of one planned frame at link poses (L, 4, 4); the caller fills in what it belongs to."""
+        image = self.renderer(surface, rgb=rgb).render(T_cam_link)
+        message = PointmapFrame(header=header, camera_info=camera_message(self.camera, header.stamp))
+        message.pointmap = self._bridge.cv2_to_imgmsg(image.points_cam, "32FC3", header=header)
+        message.mask = self._mask(image.mask, header)
+        if rgb:
+            message.rgb = self._bridge.cv2_to_imgmsg(image.rgb, "rgb8", header=header)
+        return message
+
+    def _mask(self, mask: object, header: Header) -> Image:
+        return self._bridge.cv2_to_imgmsg(mask.view("uint8") * 255, "mono8", header=header)

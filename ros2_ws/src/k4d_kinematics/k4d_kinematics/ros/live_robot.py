@@ -1,0 +1,37 @@
+"""Everything of the pointmap node that exists once the robot is known."""
+
+from rclpy.node import Node
+from tf2_ros import Buffer
+
+from k4d_kinematics.joint_buffer import JointBuffer
+from k4d_kinematics.robot_configuration import ConfiguredRobot
+from k4d_kinematics.ros.diagnostics import Diagnostics
+from k4d_kinematics.ros.live_stream import LiveStream
+from k4d_kinematics.ros.plan_inputs import PlanInputs
+from k4d_kinematics.ros.plan_stream import PlanStream
+from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
+
+
+class LiveRobot:
+    """A robot's recent joints, its live pointmaps and its plans."""
+
+    def __init__(
+        self,
+        node: Node,
+        configured: ConfiguredRobot,
+        transforms: Buffer,
+        diagnostics: Diagnostics,
+        config: PointmapNodeConfig,
+    ) -> None:
+        robot, surface = configured.robot, configured.surface
+        self.robot = robot
+        self.joints = JointBuffer(robot, round(config.joint_history * 1e9))
+        self.stream = LiveStream(node, robot, surface, self.joints, transforms, diagnostics, config)
+        self.plans = PlanStream(node, robot, surface, rgb=config.plan_rgb)
+        self.inputs = PlanInputs(robot, config.tool_link or configured.tool_link, self.joints, transforms, config)
+
+    def clear(self) -> None:
+        """Forgets joints, waiting pointmaps and unfinished plans, as when the clock jumps back or the robot changes."""
+        self.joints.clear()
+        self.stream.clear()
+        self.plans.stop()

@@ -1,0 +1,52 @@
+"""Parameters of k4d_pointmap_node."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from k4d_kinematics.errors import ConfigurationError
+from k4d_kinematics.ros.parameters import described
+
+TRIGGERS = ("joint_states", "camera_info")
+TOOL_PATH_TYPES = ("nav_msgs/Path", "geometry_msgs/PoseArray")
+
+
+@dataclass(frozen=True)
+class PointmapNodeConfig:
+    """Parameters of k4d_pointmap_node. Raises ConfigurationError on values outside the described ones."""
+
+    robot: str = described("", "Path of a robot YAML as in config/robots; empty takes the topic robot_description.")
+    tool_link: str = described("", "Link whose poses tool_path holds; empty takes the robot YAML's.")
+    geometry: str = described("visual", "Meshes to render: visual or collision. A robot YAML overrides it.")
+    triangle_fraction: float = described(
+        1.0, "Part of the triangles to keep, in (0, 1]. A robot YAML overrides it.", (0.001, 1.0)
+    )
+    surface_cache: str = described("", "Folder for prepared surfaces; empty prepares them anew at each start.")
+    frame_prefix: str = described("", "Prefix of the robot's link frames in TF, as robot_state_publisher's.")
+    cameras: tuple[str, ...] = described(("camera",), "Cameras: the node reads <camera>/camera_info of each.")
+    trigger: str = described("camera_info", f"What a live pointmap is made for: one of {', '.join(TRIGGERS)}.")
+    max_rate_hz: float = described(30.0, "Cap on live pointmaps a second and camera; 0 means none.", (0.0, 1000.0))
+    transform_timeout: float = described(0.5, "Seconds to wait for what a stamp needs.", (0.0, 60.0))
+    joint_history: float = described(5.0, "Seconds of joint states to remember.", (0.1, 600.0))
+    plan_frames: int = described(49, "Frames that a plan is resampled to.", (2, 10_000))
+    plan_rgb: bool = described(True, "Whether the frames of a plan carry the rendered robot's colour.")
+    tool_path_type: str = described("nav_msgs/Path", f"Type of tool_path: one of {', '.join(TOOL_PATH_TYPES)}.")
+    tool_path_rate_hz: float = described(10.0, "Poses a second of a tool path without own stamps.", (0.01, 1000.0))
+    velocity_horizon: float = described(2.0, "Seconds that commanded joint velocities are held.", (0.01, 600.0))
+    max_points: int = described(10_000, "Largest number of points or poses accepted in a plan.", (1, 1_000_000))
+
+    @property
+    def cache_dir(self) -> Path | None:
+        """Where prepared surfaces are kept, None for nowhere."""
+        return Path(self.surface_cache) if self.surface_cache else None
+
+    def __post_init__(self) -> None:
+        _check("trigger", self.trigger, TRIGGERS)
+        _check("tool_path_type", self.tool_path_type, TOOL_PATH_TYPES)
+        _check("geometry", self.geometry, ("visual", "collision"))
+        if not self.cameras or len(set(self.cameras)) != len(self.cameras) or "" in self.cameras:
+            raise ConfigurationError(f"cameras must be at least one different name, got {self.cameras}")
+
+
+def _check(name: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise ConfigurationError(f"{name} must be one of {', '.join(valid)}, got {value!r}")

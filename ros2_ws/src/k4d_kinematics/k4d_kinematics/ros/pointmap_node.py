@@ -1,0 +1,159 @@
+"""k4d_pointmap_node: joint states, plans, tool paths and velocities in; robot pointmaps of each camera out."""
+
+from functools import partial
+from typing import Any
+
+from k4d_msgs.msg import PointmapSequence
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, JointState
+from std_msgs.msg import String
+from tf2_ros import Buffer, TransformListener
+
+from k4d_kinematics.errors import CameraError, JointStateError, KinematicsError, RobotModelError, TransformError
+from k4d_kinematics.rate_limit import RateLimit
+from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot, described_robot
+from k4d_kinematics.ros.camera_output import CameraOutput
+from k4d_kinematics.ros.conversions import nanoseconds, time_message
+from k4d_kinematics.ros.diagnostics import Diagnostics
+from k4d_kinematics.ros.live_robot import LiveRobot
+from k4d_kinematics.ros.parameters import declare_parameters
+from k4d_kinematics.ros.plan_inputs import PlanTopic, plan_topics
+from k4d_kinematics.ros.plan_stream import CameraView
+from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
+from k4d_kinematics.ros.running import run_node
+from k4d_kinematics.ros.tf_transforms import TfSnapshot, mount_link
+
+# The description is latched by robot_state_publisher, so that a late subscriber still gets it.
+LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# Every sample counts for interpolation, and joint states are small: a deep queue instead of the sensor default.
+JOINT_QOS = QoSProfile(depth=100)
+PLAN_QOS = QoSProfile(depth=10)
+
+_ERROR_CODES: dict[type[KinematicsError], int] = {
+    CameraError: PointmapSequence.CAMERA_UNAVAILABLE,
+    TransformError: PointmapSequence.TRANSFORM_UNAVAILABLE,
+    RobotModelError: PointmapSequence.ROBOT_UNAVAILABLE,
+    JointStateError: PointmapSequence.ROBOT_UNAVAILABLE,
+}
+
+
+class PointmapNode(Node):
+    """Turns the robot's present and future into pointmaps; wrong input is reported in diagnostics and survived."""
+
+    def __init__(self) -> None:
+        super().__init__("k4d_pointmap_node")
+        self.config = declare_parameters(self, PointmapNodeConfig)
+        self.diagnostics = Diagnostics(self)
+        self.transforms = Buffer(cache_time=Duration(seconds=self.config.joint_history + self.config.transform_timeout))
+        self._listener = TransformListener(self.transforms, self)
+        self.outputs = [CameraOutput(self, name) for name in self.config.cameras]
+        self._limits = {name: RateLimit(self.config.max_rate_hz) for name in self.config.cameras}
+        self.live: LiveRobot | None = None
+        if self.config.robot:
+            self._use(configured_robot(self.config.robot, self.config.surface_cache))
+        else:
+            self.diagnostics.waiting("robot", "no robot_description has been received")
+            self.create_subscription(String, "robot_description", self._on_description, LATCHED_QOS)
+        self._subscribe()
+        backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1))
+        self._jump = self.get_clock().create_jump_callback(backwards, post_callback=self._on_clock_jump)
+
+    def _subscribe(self) -> None:
+        self.diagnostics.waiting("joint_states", "no joint state has been received")
+        self.create_subscription(JointState, "joint_states", self._on_joint_state, JOINT_QOS)
+        for output in self.outputs:
+            topic, callback = f"{output.name}/camera_info", partial(self._on_camera_info, output)
+            self.diagnostics.waiting(topic, "no message has been received")
+            self.create_subscription(CameraInfo, topic, callback, qos_profile_sensor_data)
+        for plan in plan_topics(self.config.tool_path_type):
+            self.create_subscription(plan.message_type, plan.name, partial(self._on_plan, plan), PLAN_QOS)
+
+    def _on_description(self, message: String) -> None:
+        try:
+            self._use(
+                described_robot(
+                    message.data,
+                    tool_link=self.config.tool_link,
+                    geometry=self.config.geometry,
+                    triangle_fraction=self.config.triangle_fraction,
+                    cache_dir=self.config.cache_dir,
+                )
+            )
+        except KinematicsError as error:
+            self.diagnostics.error("robot", str(error))
+
+    def _use(self, configured: ConfiguredRobot) -> None:
+        if self.live is not None:
+            self.live.clear()
+        self.live = LiveRobot(self, configured, self.transforms, self.diagnostics, self.config)
+        self.diagnostics.ok("robot", f"{configured.robot.name}: {configured.surface.triangle_count} triangles")
+
+    def _on_joint_state(self, message: JointState) -> None:
+        if self.live is None:
+            return
+        stamp_ns = nanoseconds(message.header.stamp)
+        try:
+            self.live.joints.add(stamp_ns, message.name, message.position)
+        except JointStateError as error:
+            self.diagnostics.error("joint_states", str(error))
+            return
+        self.diagnostics.ok("joint_states", "receiving")
+        if self.config.trigger == "joint_states":
+            for output in self.outputs:
+                self._ask(output, stamp_ns)
+        self.live.stream.drain()
+
+    def _on_camera_info(self, output: CameraOutput, message: CameraInfo) -> None:
+        topic = f"{output.name}/camera_info"
+        try:
+            output.calibrate(message)
+        except CameraError as error:
+            self.diagnostics.error(topic, str(error))
+            return
+        self.diagnostics.ok(topic, f"{output.camera.image_width} x {output.camera.image_height} pixels")
+        if self.config.trigger == "camera_info":
+            self._ask(output, nanoseconds(message.header.stamp))
+
+    def _ask(self, output: CameraOutput, stamp_ns: int) -> None:
+        if self.live is not None and output.is_wanted and self._limits[output.name].passes(stamp_ns):
+            self.live.stream.ask(output, stamp_ns)
+
+    def _on_plan(self, topic: PlanTopic, message: Any) -> None:
+        now_ns = self.get_clock().now().nanoseconds
+        try:
+            if self.live is None:
+                raise RobotModelError("no robot_description has been received")
+            plan = topic.convert(self.live.inputs, message, now_ns)
+            views = [self._view(self.live, output, plan.transform_stamp_ns) for output in self.outputs]
+            self.live.plans.start(plan, views)
+        except KinematicsError as error:
+            self.diagnostics.error(topic.name, str(error))
+            self._refuse(error, now_ns)
+            return
+        report = self.diagnostics.error if plan.held_frames else self.diagnostics.ok
+        report(topic.name, plan.remark or f"{len(plan.trajectory)} frames")
+
+    def _view(self, live: LiveRobot, output: CameraOutput, stamp_ns: int) -> CameraView:
+        link = mount_link(self.transforms, live.robot, output.camera.frame_id, self.config.frame_prefix)
+        return CameraView(output, link, TfSnapshot(self.transforms, stamp_ns, self.config.frame_prefix))
+
+    def _refuse(self, error: KinematicsError, now_ns: int) -> None:
+        code = _ERROR_CODES.get(type(error), PointmapSequence.INVALID_INPUT)
+        for output in self.outputs:
+            refusal = PointmapSequence(camera=output.name, error_code=code, error_string=str(error))
+            refusal.header.stamp = time_message(now_ns)
+            output.summaries.publish(refusal)
+
+    def _on_clock_jump(self, jump: object) -> None:
+        self.transforms.clear()
+        if self.live is not None:
+            self.live.clear()
+        self.get_logger().warning("the clock jumped back: joint states, transforms and plans are forgotten")
+
+
+def main() -> int:
+    """Runs the node; see ``run_node``."""
+    return run_node(PointmapNode, PointmapNodeConfig, __doc__, KinematicsError)

@@ -1,0 +1,47 @@
+"""The one way in which a node's process starts, explains itself and ends."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+
+def run_node(make_node: Callable[[], Node], schema: type, description: str, expected: type[Exception]) -> int:
+    """Runs a node until it is interrupted or shuts its context down; returns the process's exit code.
+
+    ``--help`` prints the description and the parameters of ``schema``. An ``expected`` error while the node is made or
+    spins ends it with code 1 and the message. A node with a method ``close`` is closed in every case.
+    """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        sys.stdout.write(_help(schema, description))
+        return 0
+    rclpy.init()
+    node: Any = None
+    try:
+        node = make_node()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except expected as error:
+        rclpy.logging.get_logger(node.get_name() if node else "k4d").fatal(str(error))
+        return 1
+    finally:
+        if hasattr(node, "close"):
+            node.close()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _help(schema: type, description: str) -> str:
+    lines = [description, "", "Parameters (name, default, meaning):"]
+    for item in fields(schema):
+        low_high = item.metadata.get("range")
+        valid = f" [{low_high[0]:g}, {low_high[1]:g}]" if low_high else ""
+        lines.append(f"  {item.name} = {item.default!r}: {item.metadata['description']}{valid}")
+    first = fields(schema)[0].name
+    program = sys.argv[0].rsplit("/", 1)[-1]
+    return "\n".join([*lines, "", f"Example: {program} --ros-args -p {first}:=VALUE", ""])

@@ -1,0 +1,20 @@
+# The ROS wheels' CMake exports name include folders of the machine that built them. CMake refuses targets whose
+# include folders do not exist, so this drops those entries from every imported target once the folder's targets are
+# complete. With a ROS installation every folder exists and nothing changes.
+function(drop_missing_include_folders)
+  get_property(imported DIRECTORY PROPERTY IMPORTED_TARGETS)
+  foreach(target IN LISTS imported)
+    get_target_property(folders ${target} INTERFACE_INCLUDE_DIRECTORIES)
+    if(NOT folders)
+      continue()
+    endif()
+    set(present "")
+    foreach(folder IN LISTS folders)
+      if(folder MATCHES "^\\$<" OR EXISTS "${folder}")
+        list(APPEND present "${folder}")
+      endif()
+    endforeach()
+    set_target_properties(${target} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${present}")
+  endforeach()
+endfunction()
+cmake_language(DEFER CALL drop_missing_include_folders)

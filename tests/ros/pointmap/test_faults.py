@@ -1,0 +1,107 @@
+"""Wrong live input and jumps of the clock: reported by name in diagnostics, and survived."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo
+
+from k4d_kinematics.robot_configuration import ConfiguredRobot
+from k4d_kinematics.ros.conversions import camera_message, time_message
+
+from .conftest import FRONT, IMAGES, START_NS, Graph, joint_state
+
+STEP_NS = 20_000_000
+ERROR, WARN, OK = b"\x02", b"\x01", b"\x00"
+
+
+def test_what_is_missing_is_named_with_since_when(start: Callable[..., Graph]) -> None:
+    graph = start()
+    for name in ("joint_states", "front/camera_info", "wrist/camera_info"):
+        status = graph.status(name)
+        assert status.level == WARN
+        assert {"since_s", "errors"} == {value.key for value in status.values}
+    assert graph.status("robot").level == OK
+
+
+def test_bad_joint_states_are_named_and_survived(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start(trigger="joint_states")
+    pointmaps = graph.receive(IMAGES["pointmap"], "front/robot/pointmap")
+    graph.ready(panda.home)
+    names = panda.robot.joint_names
+    not_a_number = panda.home.copy()
+    not_a_number[2] = math.nan
+    bad = {
+        "panda_joint4": joint_state(names[:3] + names[4:], np.delete(panda.home, 3), START_NS + STEP_NS),
+        "panda_joint3": joint_state(names, not_a_number, START_NS + STEP_NS),
+        "shape": joint_state(names, panda.home[:-1], START_NS + STEP_NS),
+        "order of time": joint_state(names, panda.home, START_NS - STEP_NS),
+    }
+    for reason, message in bad.items():
+        before = len(graph.node.live.joints)
+        graph.publish("joint_states", message, 100)
+        graph.until(lambda reason=reason: reason in graph.status("joint_states").message, f"a report of {reason}")
+        assert graph.status("joint_states").level == ERROR
+        assert len(graph.node.live.joints) == before
+    graph.move(panda.home, START_NS + 2 * STEP_NS)
+    graph.until(lambda: START_NS + 2 * STEP_NS in pointmaps.stamps_ns(), "a pointmap after the bad joint states")
+    assert graph.status("joint_states").level == OK
+    assert int(next(v.value for v in graph.status("joint_states").values if v.key == "errors")) == len(bad)
+
+
+def test_bad_cameras_are_named_and_survived(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start()
+    pointmaps = graph.receive(IMAGES["pointmap"], "front/robot/pointmap")
+    graph.ready(panda.home)
+    graph.until(lambda: pointmaps.messages, "the first pointmap")
+    uncalibrated = CameraInfo(height=62, width=94)
+    empty = camera_message(FRONT, time_message(START_NS))
+    empty.height = 0
+    infinite = camera_message(FRONT, time_message(START_NS))
+    infinite.k[2] = math.inf
+    lens = camera_message(FRONT, time_message(START_NS))
+    lens.distortion_model, lens.d = "fish_bowl", [0.1, 0.2, 0.3, 0.4]
+    for reason, message in {
+        "uncalibrated": uncalibrated,
+        "height": empty,
+        "finite": infinite,
+        "fish_bowl": lens,
+    }.items():
+        graph.publish("front/camera_info", message)
+        graph.until(lambda reason=reason: reason in graph.status("front/camera_info").message, f"a report of {reason}")
+        assert graph.status("front/camera_info").level == ERROR
+    graph.move(panda.home, START_NS + 5 * STEP_NS)
+    graph.look(FRONT, "front", START_NS + 5 * STEP_NS)
+    graph.until(lambda: START_NS + 5 * STEP_NS in pointmaps.stamps_ns(), "a pointmap after the bad calibrations")
+
+
+def test_a_stamp_without_transform_is_dropped_with_the_frames_name(
+    start: Callable[..., Graph], panda: ConfiguredRobot
+) -> None:
+    graph = start(transform_timeout=0.1)
+    graph.receive(IMAGES["pointmap"], "front/robot/pointmap")
+    graph.publish("joint_states", joint_state(panda.robot.joint_names, panda.home, START_NS), 100)
+    graph.look(FRONT, "front", START_NS)
+    graph.until(lambda: graph.status("camera front").level == ERROR, "the report")
+    message = graph.status("camera front").message
+    assert "front_optical" in message
+    assert "panda_link0" in message
+
+
+def test_a_clock_that_jumps_back_clears_what_was_known(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start(use_sim_time="true")
+    pointmaps = graph.receive(IMAGES["pointmap"], "front/robot/pointmap")
+    graph.publish("/clock", Clock(clock=time_message(START_NS)))
+    graph.until(lambda: graph.node.get_clock().now().nanoseconds == START_NS, "the simulated clock")
+    graph.ready(panda.home)
+    graph.until(lambda: pointmaps.messages, "a pointmap")
+    assert len(graph.node.live.joints)
+    earlier_ns = START_NS - 3_000_000_000
+    graph.publish("/clock", Clock(clock=time_message(earlier_ns)))
+    graph.until(lambda: len(graph.node.live.joints) == 0, "the joint states to be forgotten")
+    graph.place_cameras()
+    graph.move(panda.home, earlier_ns)
+    graph.look(FRONT, "front", earlier_ns)
+    graph.until(lambda: earlier_ns in pointmaps.stamps_ns(), "a pointmap of the earlier time")
+    assert graph.status("joint_states").level == OK

@@ -1,0 +1,138 @@
+"""Everything that the repository promises exists: public names, commands and their help, configuration, the README."""
+
+import importlib
+import importlib.metadata
+import os
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from k4d_kinematics.configuration import CameraConfig, RobotConfig, read_configuration
+from k4d_kinematics.robot_configuration import configured_robot
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.prefix) / "bin"
+PACKAGES = ("k4d_kinematics", "k4d_bringup", "k4d_embedded")
+SCRIPTS = sorted(
+    script.name
+    for package in PACKAGES
+    for script in importlib.metadata.distribution(package).entry_points
+    if script.group == "console_scripts"
+)
+COMMAND_BLOCK = re.compile(r"^```bash( lab)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def walk(package: str) -> list[ModuleType]:
+    root = importlib.import_module(package)
+    names = [item.name for item in pkgutil.walk_packages(root.__path__, f"{package}.")]
+    return [root, *(importlib.import_module(name) for name in names if ".standins" not in name)]
+
+
+def readme_commands(*, lab: bool) -> list[str]:
+    blocks = COMMAND_BLOCK.findall((ROOT / "README.md").read_text())
+    lines = [
+        line.strip() for kind, block in blocks if bool(kind) == lab for line in block.replace("\\\n", " ").splitlines()
+    ]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_modules_come_from_this_checkout_and_keep_their_lists(package: str) -> None:
+    for module in walk(package):
+        assert Path(str(module.__file__)).resolve().is_relative_to(ROOT), f"{module.__name__}: {module.__file__}"
+        for name in getattr(module, "__all__", ()):
+            assert hasattr(module, name), f"{module.__name__}.__all__ lists {name}, which it lacks"
+
+
+def test_packages_list_their_public_names() -> None:
+    assert importlib.import_module("k4d_kinematics").__all__
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_command_explains_itself_with_an_example(script: str) -> None:
+    shown = subprocess.run([BIN / script, "--help"], capture_output=True, text=True, timeout=120, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert "Example" in shown.stdout, shown.stdout
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_is_valid(path: Path, tmp_path: Path) -> None:
+    kind = path.parent.name
+    if kind == "robots":
+        configured = configured_robot(path, tmp_path)
+        assert configured.surface.triangle_count > 0
+        assert set(read_configuration(path, RobotConfig).home) == set(configured.robot.joint_names)
+    elif kind == "cameras":
+        config = read_configuration(path, CameraConfig)
+        assert config.camera().frame_id == config.frame_id
+        assert config.T_parent_cam().shape == (4, 4)
+    else:
+        pytest.fail(f"no schema is known for config/{kind}/{path.name}")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.xml")), ids=lambda path: path.stem)
+def test_every_xml_configuration_is_well_formed(path: Path) -> None:
+    ElementTree.parse(path)
+
+
+def test_readme_names_the_two_commands() -> None:
+    assert {"make demo", "make test"} <= set(readme_commands(lab=False))
+
+
+@pytest.mark.parametrize("command", readme_commands(lab=False))
+def test_readme_commands_work(command: str, tmp_path: Path) -> None:
+    words = shlex.split(command.replace("out/", f"{tmp_path}/"))
+    if words[0] == "make":
+        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert words[1] in targets
+        return
+    assert words[0] in ("source", *SCRIPTS, *(f".venv/bin/{script}" for script in SCRIPTS)), (
+        f"not one of ours: {command}"
+    )
+    if words[0] == "source":
+        assert words[1] == ".venv/bin/activate"
+        return
+    if words[0] == "k4d-launch":
+        words.append("--show-args")
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_readme_lab_commands_name_what_exists() -> None:
+    commands = readme_commands(lab=True)
+    assert any(command.startswith("colcon build") for command in commands)
+    for command in commands:
+        for package, file in re.findall(r"ros2 launch (\S+) (\S+)", command):
+            assert (ROOT / "ros2_ws" / "src" / package / "package.xml").exists(), command
+            assert (ROOT / "launch" / file).exists(), command
+        for path in re.findall(r"(?:config|requirements|examples|ros2_ws)/[\w./]+", command):
+            assert (ROOT / path).exists(), command
+
+
+def test_locks_pin_everything() -> None:
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        for line in lock.read_text().splitlines():
+            assert re.match(r"^[\w.-]+==[\w.]+( ;.*)?$", line), f"{lock.name}: {line}"
+
+
+def test_launch_files_start_what_is_installed() -> None:
+    for path in (ROOT / "launch").glob("*.launch.xml"):
+        for node in ElementTree.parse(path).iter("node"):
+            package, executable = node.get("pkg"), node.get("exec")
+            ours = executable in SCRIPTS
+            assert ours or package == "robot_state_publisher", f"{path.name}: {package} {executable}"
+
+
+def test_no_key_is_written_twice_in_yaml() -> None:
+    for path in (ROOT / "config").rglob("*.yaml"):
+        keys = [str(key.value) for key, _ in yaml.compose(path.read_text()).value]
+        assert len(keys) == len(set(keys)), path

@@ -8,6 +8,7 @@ cameras' calibrations at 10 Hz, their fixed transforms, and the plan of a second
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
@@ -70,23 +71,23 @@ class Recording:
         self._writer = writer
         self._connections: dict[str, Connection] = {}
 
-    def write(self, topic: str, stamp_ns: int, message: object, qos: tuple[Qos, ...] = ()) -> None:
+    def write(self, topic: str, stamp_ns: int, message: Any, qos: tuple[Qos, ...] = ()) -> None:
         """Adds one message to a topic."""
-        kind = message.__msgtype__  # type: ignore[attr-defined]
+        kind = message.__msgtype__
         if topic not in self._connections:
             added = self._writer.add_connection(topic, kind, typestore=STORE, offered_qos_profiles=qos)
             self._connections[topic] = added
         self._writer.write(self._connections[topic], stamp_ns, STORE.serialize_cdr(message, kind))
 
 
-def header(stamp_ns: int, frame_id: str = "") -> object:
+def header(stamp_ns: int, frame_id: str = "") -> Any:
     """A std_msgs/Header."""
     seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
     stamp = TYPES["builtin_interfaces/msg/Time"](sec=seconds, nanosec=nanoseconds)
     return TYPES["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
 
 
-def fixed_transform(config: CameraConfig) -> object:
+def fixed_transform(config: CameraConfig) -> Any:
     """The camera's T_parent_cam as a geometry_msgs/TransformStamped without a stamp."""
     translation = TYPES["geometry_msgs/msg/Vector3"](*config.xyz)
     rotation = TYPES["geometry_msgs/msg/Quaternion"](*config.quaternion_xyzw)
@@ -97,7 +98,7 @@ def fixed_transform(config: CameraConfig) -> object:
     )
 
 
-def camera_info(config: CameraConfig, stamp_ns: int) -> object:
+def camera_info(config: CameraConfig, stamp_ns: int) -> Any:
     """The camera's sensor_msgs/CameraInfo."""
     camera = config.camera()
     whole = TYPES["sensor_msgs/msg/RegionOfInterest"](x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
@@ -116,7 +117,7 @@ def camera_info(config: CameraConfig, stamp_ns: int) -> object:
     )
 
 
-def joint_state(robot: Robot, positions: NDArray[np.float64], stamp_ns: int) -> object:
+def joint_state(robot: Robot, positions: NDArray[np.float64], stamp_ns: int) -> Any:
     """A sensor_msgs/JointState."""
     empty = np.zeros(0)
     return TYPES["sensor_msgs/msg/JointState"](
@@ -124,7 +125,7 @@ def joint_state(robot: Robot, positions: NDArray[np.float64], stamp_ns: int) -> 
     )
 
 
-def planned_trajectory(robot: Robot, motion: Motion, stamp_ns: int) -> object:
+def planned_trajectory(robot: Robot, motion: Motion, stamp_ns: int) -> Any:
     """The plan of the arm's joints as a trajectory_msgs/JointTrajectory that starts at its stamp."""
     arm = [k for k, name in enumerate(robot.joint_names) if "finger" not in name]
     points = []

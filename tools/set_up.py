@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,14 +42,14 @@ def main() -> int:
         python = VENV / "bin" / "python"
         for lock in LOCKS:
             file = ROOT / "requirements" / f"{lock}.txt"
-            step(f"install requirements/{lock}.txt", [file], lambda file=file: pip("install", "-r", str(file)))
+            step(f"install requirements/{lock}.txt", [file], partial(pip, "install", "-r", str(file)))
         for package in MESSAGE_PACKAGES:
-            step(f"build {package}", sources(package), lambda package=package: build_messages(package))
+            step(f"build {package}", sources(package), partial(build_messages, package))
         for package in PYTHON_PACKAGES:
-            step(f"install {package}", declarations(package), lambda package=package: install_editable(package))
+            step(f"install {package}", declarations(package), partial(install_editable, package))
         step("enter the embedded ROS 2 home", [Path(__file__)], activate_home)
         kernels = (ROOT / "ros2_ws/src/k4d_kinematics/k4d_kinematics").glob("*.py")
-        step("compile the numba kernels", kernels, lambda: run(python, "-m", "k4d_kinematics.compilation"))
+        step("compile the numba kernels", kernels, partial(run, python, "-m", "k4d_kinematics.compilation"))
     except SetUpError as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1

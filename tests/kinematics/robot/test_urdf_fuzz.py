@@ -1,3 +1,4 @@
+import copy
 from xml.etree import ElementTree
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_mutated_elements_parse_or_are_refused(data, every_joint_urdf):
         elif action == "copy child" and len(element):
             element.append(element[data.draw(st.integers(0, len(element) - 1))])
         elif action == "graft":
-            element.append(ElementTree.fromstring(ElementTree.tostring(data.draw(st.sampled_from(elements)))))
+            element.append(copy.deepcopy(data.draw(st.sampled_from(elements))))
     assert_parses_or_names_the_error(ElementTree.tostring(root, encoding="unicode"))
 
 

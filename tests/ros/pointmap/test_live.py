@@ -21,12 +21,12 @@ from .conftest import FRONT, IMAGES, LATCHED, PANDA, START_NS, T_BASE_FRONT, T_H
 STEP_NS = 20_000_000
 
 
-def expected(panda: ConfiguredRobot, camera: Camera, T_base_cam: np.ndarray, positions: np.ndarray):  # noqa: ANN201
+def expected(panda: ConfiguredRobot, camera: Camera, T_base_cam: np.ndarray, positions: np.ndarray):
     T_cam_link = se3.inverse(T_base_cam) @ panda.robot.forward_kinematics(positions)
     return Renderer(panda.surface, camera, RenderSettings(rgb=True)).render(T_cam_link)
 
 
-def pixels(message, dtype: type, channels: int) -> np.ndarray:  # noqa: ANN001
+def pixels(message, dtype: type, channels: int) -> np.ndarray:
     return np.frombuffer(message.data, dtype).reshape(message.height, message.width, channels)
 
 
@@ -130,7 +130,7 @@ def test_parameters_are_checked(start: Callable[..., Graph], tmp_path: Path) -> 
     with pytest.raises(ValueError, match="joint_states, camera_info"):
         start(trigger="sometimes")
     rclpy.try_shutdown()
+    bad = tmp_path / "robot.yaml"
+    bad.write_text(PANDA.read_text().replace("urdf:", "urfd:"))
     with pytest.raises(ValueError, match="unknown key 'urfd'; did you mean 'urdf'"):
-        bad = tmp_path / "robot.yaml"
-        bad.write_text(PANDA.read_text().replace("urdf:", "urfd:"))
         start(robot=str(bad))

@@ -41,9 +41,8 @@ def _used_types(types: Typesdict) -> list[str]:
     """Names of the message types that the fields of ``types`` have, arrays looked into."""
     used: list[str] = []
     for _, fields in types.values():
-        for _, (kind, detail) in fields:
-            if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
-                (kind, detail), _ = detail
-            if kind == Nodetype.NAME:
-                used.append(str(detail))
+        for _, kind in fields:
+            element = kind[1][0] if kind[0] in (Nodetype.ARRAY, Nodetype.SEQUENCE) else kind
+            if element[0] == Nodetype.NAME:
+                used.append(str(element[1]))
     return used

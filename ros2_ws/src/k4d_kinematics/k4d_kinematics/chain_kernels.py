@@ -68,10 +68,12 @@ def is_exactly_rigid(T: Array) -> bool:
     """Whether ``T`` (4, 4) is a rigid transform to within the rounding of its making; not if a number is not finite."""
     if not (T[3, 0] == 0.0 and T[3, 1] == 0.0 and T[3, 2] == 0.0 and T[3, 3] == 1.0):
         return False
+    # The rows of a right-handed rotation are each other's cross products; besides rotations, only zeros are like that.
+    if not (T[0, 0] ** 2 + T[0, 1] ** 2 + T[0, 2] ** 2 > 0.5):
+        return False
     for r in range(3):
         a, b = (r + 1) % 3, (r + 2) % 3
         for c in range(3):
-            # The rows of a right-handed rotation are each other's cross products.
             cross = T[a, (c + 1) % 3] * T[b, (c + 2) % 3] - T[a, (c + 2) % 3] * T[b, (c + 1) % 3]
             if not (abs(cross - T[r, c]) < 1e-9 and np.isfinite(T[r, 3])):
                 return False

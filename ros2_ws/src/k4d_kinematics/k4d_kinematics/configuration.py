@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import dacite
 import numpy as np
@@ -31,12 +31,10 @@ class RobotConfig:
     urdf: str
     tool_link: str
     home: dict[str, float]
-    geometry: str = "visual"
+    geometry: Literal["visual", "collision"] = "visual"
     triangle_fraction: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.geometry not in ("visual", "collision"):
-            raise ConfigurationError(f"geometry must be 'visual' or 'collision', got {self.geometry!r}")
         if not 0.0 < self.triangle_fraction <= 1.0:
             raise ConfigurationError(f"triangle_fraction must be in (0, 1], got {self.triangle_fraction}")
 

@@ -96,14 +96,15 @@ def prepare_lens(camera: Camera, distortion: Distortion, stride: int, size: int)
 
 def _largest_curvature(distortion: Distortion, radius: float) -> float:
     """The largest second difference quotient of the lens model within ``radius``, over points and directions."""
-    step = 1e-3 * radius
-    distances = np.linspace(0.0, radius - 1.5 * step, 60)
+    # Evenly spaced in angle, since lenses that see far aside bend most within the first radians.
+    distances = np.tan(np.linspace(0.0, np.arctan(radius), 200))[:-1, None, None, None]
+    step = 1e-3 * np.minimum(radius, 1.0 + distances)
     angles = np.linspace(0.0, 2.0 * np.pi, 48, endpoint=False)
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    centres = distances[:, None, None, None] * circle[:, None]  # (60, 48, 1, 2)
+    centers = distances * circle[:, None]  # (199, 48, 1, 2)
     offsets = step * circle[: len(circle) // 2]
-    bend = distortion.distort(centres + offsets) + distortion.distort(centres - offsets)
-    return float(np.nanmax(np.abs(bend - 2.0 * distortion.distort(centres))) / step**2)
+    bend = distortion.distort(centers + offsets) + distortion.distort(centers - offsets)
+    return float(np.nanmax(np.abs(bend - 2.0 * distortion.distort(centers)) / step**2))
 
 
 @njit(cache=True, inline="always")

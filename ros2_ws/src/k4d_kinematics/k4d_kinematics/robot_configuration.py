@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from k4d_kinematics.configuration import RobotConfig, read_configuration
 from k4d_kinematics.errors import ConfigurationError, KinematicsError
@@ -39,7 +40,12 @@ def configured_robot(path: str | Path, cache_dir: Path | None = None) -> Configu
 
 
 def described_robot(
-    text: str, *, tool_link: str, geometry: str, triangle_fraction: float, cache_dir: Path | None = None
+    text: str,
+    *,
+    tool_link: str,
+    geometry: Literal["visual", "collision"],
+    triangle_fraction: float,
+    cache_dir: Path | None = None,
 ) -> ConfiguredRobot:
     """The robot of a URDF text, such as robot_state_publisher's. Raises as ``configured_robot`` does."""
     robot = Robot.from_urdf(text)

@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
-from rosbags.interfaces import Connection, QosDurability
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, QosDurability
 from rosbags.rosbag2 import Reader
 
 from k4d_bringup.errors import BagError
@@ -65,7 +65,7 @@ class BagPlayerNode(Node):
         self._timer = self.create_timer(_TICK, self._tick, clock=self._steady)
 
     def _advertise(self, connection: Connection) -> Publisher:
-        profiles = connection.ext.offered_qos_profiles
+        profiles = connection.ext.offered_qos_profiles if isinstance(connection.ext, ConnectionExtRosbag2) else ()
         latched = any(profile.durability == QosDurability.TRANSIENT_LOCAL for profile in profiles)
         durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
         qos = QoSProfile(depth=_DEPTH, durability=durability)

@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import tyro
@@ -90,12 +91,14 @@ def render(arguments: Arguments) -> None:
     )
 
 
-def _advance(progress: "tqdm[object]", next_step: str) -> None:
+def _advance(progress: "tqdm[NoReturn]", next_step: str) -> None:
     progress.update()
     progress.set_description(next_step)
 
 
 def _write_arrays(path: Path, sequence: PointmapSequence) -> None:
+    assert sequence.link_ids is not None
+    assert sequence.rgb is not None
     np.savez_compressed(
         path,
         points_cam=sequence.points_cam,

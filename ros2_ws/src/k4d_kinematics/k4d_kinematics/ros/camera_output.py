@@ -1,7 +1,9 @@
 """One camera of the pointmap node: its calibration in, its topics out."""
 
+import numpy as np
 from cv_bridge import CvBridge
 from k4d_msgs.msg import PointmapFrame, PointmapSequence
+from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -95,5 +97,5 @@ class CameraOutput:
             message.rgb = self._bridge.cv2_to_imgmsg(image.rgb, "rgb8", header=header)
         return message
 
-    def _mask(self, mask: object, header: Header) -> Image:
-        return self._bridge.cv2_to_imgmsg(mask.view("uint8") * 255, "mono8", header=header)
+    def _mask(self, mask: NDArray[np.bool_], header: Header) -> Image:
+        return self._bridge.cv2_to_imgmsg(mask.view(np.uint8) * 255, "mono8", header=header)

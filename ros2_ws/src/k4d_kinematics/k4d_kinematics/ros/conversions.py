@@ -108,7 +108,6 @@ def trajectory_from_message(message: JointTrajectoryMessage) -> JointTrajectory:
 def camera_from_message(message: CameraInfo) -> Camera:
     """The camera of a CameraInfo. Raises CameraError when it is uncalibrated, empty or malformed."""
     part = message.roi
-    sizes = (part.x_offset, part.y_offset, part.height, part.width)
     return Camera(
         height=int(message.height),
         width=int(message.width),
@@ -119,7 +118,7 @@ def camera_from_message(message: CameraInfo) -> Camera:
         P=np.array(message.p).reshape(3, 4),
         binning_x=int(message.binning_x),
         binning_y=int(message.binning_y),
-        roi=RegionOfInterest(*map(int, sizes), do_rectify=bool(part.do_rectify)),
+        roi=RegionOfInterest(part.x_offset, part.y_offset, part.height, part.width, part.do_rectify),
         frame_id=message.header.frame_id,
     )
 
@@ -144,7 +143,7 @@ def camera_message(camera: Camera, stamp: TimeMessage) -> CameraInfo:
     return message
 
 
-def cloud_message(points_cam: NDArray[np.float32], data: array.array, header: Header) -> PointCloud2:
+def cloud_message(points_cam: NDArray[np.float32], data: "array.array[int]", header: Header) -> PointCloud2:
     """An organised cloud of points (H, W, 3), NaN where there is none; ``data`` is their bytes, which are not copied.
 
     The rows are the image's rows: height H and width W, where sensor_msgs_py takes them the other way round.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from k4d_kinematics.errors import ConfigurationError
 from k4d_kinematics.ros.parameters import described
@@ -16,7 +17,9 @@ class PointmapNodeConfig:
 
     robot: str = described("", "Path of a robot YAML as in config/robots; empty takes the topic robot_description.")
     tool_link: str = described("", "Link whose poses tool_path holds; empty takes the robot YAML's.")
-    geometry: str = described("visual", "Meshes to render: visual or collision. A robot YAML overrides it.")
+    geometry: Literal["visual", "collision"] = described(
+        "visual", "Meshes to render: visual or collision. A robot YAML overrides it."
+    )
     triangle_fraction: float = described(
         1.0, "Part of the triangles to keep, in (0, 1]. A robot YAML overrides it.", (0.001, 1.0)
     )

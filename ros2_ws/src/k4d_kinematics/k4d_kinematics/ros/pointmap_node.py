@@ -53,7 +53,7 @@ class PointmapNode(Node):
         self._limits = {name: RateLimit(self.config.max_rate_hz) for name in self.config.cameras}
         self.live: LiveRobot | None = None
         if self.config.robot:
-            self._use(configured_robot(self.config.robot, self.config.surface_cache))
+            self._use(configured_robot(self.config.robot, self.config.cache_dir))
         else:
             self.diagnostics.waiting("robot", "no robot_description has been received")
             self.create_subscription(String, "robot_description", self._on_description, LATCHED_QOS)

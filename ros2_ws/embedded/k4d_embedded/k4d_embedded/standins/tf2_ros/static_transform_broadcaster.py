@@ -22,4 +22,4 @@ class StaticTransformBroadcaster:
         """Publish one `TransformStamped` or several, together with all earlier ones; a frame's newest one counts."""
         for stamped in as_list(transform):
             self._transforms[stamped.child_frame_id] = stamped
-        self.pub_tf.publish(TFMessage(transforms=as_list(transform)))
+        self.pub_tf.publish(TFMessage(transforms=list(self._transforms.values())))

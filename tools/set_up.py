@@ -26,6 +26,7 @@ OLDEST_PYTHON = (3, 11)
 LOCKS = ("kinematics", "embedded", "test")
 MESSAGE_PACKAGES = ("ros2_ws/embedded/tf2_msgs", "ros2_ws/src/k4d_msgs")
 PYTHON_PACKAGES = ("ros2_ws/src/k4d_kinematics", "ros2_ws/src/k4d_bringup", "ros2_ws/embedded/k4d_embedded")
+KERNELS = ROOT / "ros2_ws/src/k4d_kinematics/k4d_kinematics"
 ACTIVATION = "import k4d_embedded.home; k4d_embedded.home.activate()\n"
 
 
@@ -39,7 +40,6 @@ def main() -> int:
     try:
         check_system_packages(ROOT / "tools" / "system_packages.txt")
         make_environment()
-        python = VENV / "bin" / "python"
         for lock in LOCKS:
             file = ROOT / "requirements" / f"{lock}.txt"
             step(f"install requirements/{lock}.txt", [file], partial(pip, "install", "-r", str(file)))
@@ -48,8 +48,7 @@ def main() -> int:
         for package in PYTHON_PACKAGES:
             step(f"install {package}", declarations(package), partial(install_editable, package))
         step("enter the embedded ROS 2 home", [Path(__file__)], activate_home)
-        kernels = (ROOT / "ros2_ws/src/k4d_kinematics/k4d_kinematics").glob("*.py")
-        step("compile the numba kernels", kernels, partial(run, python, "-m", "k4d_kinematics.compilation"))
+        step("compile the numba kernels", KERNELS.glob("*.py"), compile_kernels)
     except SetUpError as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1
@@ -175,6 +174,13 @@ def activate_home() -> None:
     """Lets every Python of the environment find the stand-ins, the ament index and the Fast DDS profile."""
     (site_packages,) = (VENV / "lib").glob("python3.*/site-packages")
     (site_packages / "k4d_embedded.pth").write_text(ACTIVATION)
+
+
+def compile_kernels() -> None:
+    """Compiles the numba kernels anew: numba's own cache misses changes of a kernel that another file calls."""
+    for stale in KERNELS.glob("__pycache__/*.nb[ci]"):
+        stale.unlink()
+    run(VENV / "bin" / "python", "-m", "k4d_kinematics.compilation")
 
 
 def sources(package: str) -> list[Path]:

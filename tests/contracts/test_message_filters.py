@@ -53,7 +53,7 @@ def test_equal_stamps_are_paired_in_the_order_of_the_inputs(inputs):
 
 def test_a_full_queue_drops_the_oldest_stamp(inputs):
     sets = connect(TimeSynchronizer(inputs[:2], 2))
-    for stamp in (100, 300, 200):
+    for stamp in (300, 100, 200):
         inputs[0].signalMessage(stamped(stamp))
     inputs[1].signalMessage(stamped(100))
     assert sets == []

@@ -146,6 +146,15 @@ def test_time_zero_asks_for_the_latest_time_that_all_edges_know(buffer):
     assert buffer.get_latest_common_time("world", "fast").nanoseconds == 3 * 10**9
 
 
+@pytest.mark.parametrize("frames", [("left", "right"), ("right", "left")])
+def test_time_zero_looks_at_both_branches(buffer, frames):
+    for seconds in (1.0, 2.0, 3.0):
+        buffer.set_transform(stamped("base", "left", seconds), "test")
+        buffer.set_transform(stamped("base", "right", seconds + 0.5), "test")
+    buffer.set_transform(stamped("world", "base", 1.0), "test")  # above both: its age does not matter
+    assert stamp_ns(buffer.lookup_transform(*frames, LATEST)) == 3 * 10**9
+
+
 def test_a_stamp_message_serves_as_time(buffer):
     buffer.set_transform(stamped("base", "tool", 1.0, [1, 0, 0]), "test")
     buffer.set_transform(stamped("base", "tool", 2.0, [2, 0, 0]), "test")

@@ -259,6 +259,7 @@ def test_a_missing_material_file_is_logged(tmp_path, caplog):
         ("a.dae", collada('<unit meter="0"/>').encode(), "must be a positive number, got 0.0"),
         ("a.dae", collada('<unit meter="nan"/>').encode(), "must be a positive number, got nan"),
         ("a.dae", collada('<unit meter="cm"/>').encode(), r"a\.dae"),
+        ("a.dae", collada().replace("<source>surf<", "<source>gone<").encode(), "Missing surface gone"),
         ("a.dae", collada(index="0 1 9 0 1 3 1 2 3 2 0 3").encode(), r"a\.dae"),
     ],
 )

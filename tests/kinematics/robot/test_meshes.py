@@ -68,6 +68,18 @@ def test_mirroring_keeps_colours_at_their_corners(tmp_path):
     np.testing.assert_array_equal(mesh.corner_rgb.reshape(-1, 3), colors[nearest])
 
 
+def test_mirroring_keeps_texture_coordinates_at_their_corners(tmp_path):
+    Image.new("RGB", (2, 3)).save(tmp_path / "t.png")
+    (tmp_path / "a.mtl").write_text("newmtl m\nmap_Kd t.png\n")
+    (tmp_path / "a.obj").write_text(
+        "mtllib a.mtl\nusemtl m\nv 0 0 1\nv 1 0 1\nv 0 1 1\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/1 2/2 3/3\n"
+    )
+    (mesh,) = load(tmp_path, '<mesh filename="a.obj" scale="1 1 -1"/>')
+    corners = mesh.vertices[mesh.triangles][0]
+    np.testing.assert_allclose(mesh.corner_uv[0], corners[:, :2])
+    assert np.cross(corners[1] - corners[0], corners[2] - corners[0])[2] < 0
+
+
 def test_the_urdf_material_colours_a_mesh_without_colours(folder):
     material = '<material name="m"><color rgba="0.2 0.4 1 0.5"/></material>'
     for suffix in ("stl", "obj", "glb"):

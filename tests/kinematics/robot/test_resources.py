@@ -41,6 +41,14 @@ def test_package_paths_come_before_the_environment(tmp_path, monkeypatch):
     assert resources.resolve("package://arm/a.stl", None, [tmp_path / "given/arm"]) == given
 
 
+def test_the_ament_index_comes_before_ros_package_path(tmp_path, monkeypatch):
+    expected = make_file(tmp_path / "prefix/share/arm/a.stl")
+    make_file(tmp_path / "ros/arm/a.stl")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path / "prefix"))
+    monkeypatch.setenv("ROS_PACKAGE_PATH", str(tmp_path / "ros"))
+    assert resources.resolve("package://arm/a.stl", None) == expected
+
+
 def test_a_file_missing_in_one_place_is_looked_up_in_the_next(tmp_path):
     (tmp_path / "empty/arm").mkdir(parents=True)
     expected = make_file(tmp_path / "full/arm/a.stl")

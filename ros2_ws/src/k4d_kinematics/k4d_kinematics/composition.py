@@ -33,20 +33,21 @@ def concatenate(parts: Sequence[JointTrajectory]) -> JointTrajectory:
     """One trajectory that runs through ``parts`` of the same joints, each starting when the one before it ends.
 
     The first point of a part coincides with the last of the one before and is left out. Raises TrajectoryError when
-    there are none, and JointStateError when a part lacks a joint of the first.
+    there are none, and JointStateError when a part lacks a joint of the first. Velocities are kept where all have them.
     """
     if not parts:
         raise TrajectoryError("a plan must hold at least one trajectory, got none")
     names = parts[0].joint_names
-    ordered = [part.reorder(names) for part in parts]
-    times, positions = [ordered[0].times], [ordered[0].positions]
-    for part in ordered[1:]:
+    first, *others = (part.reorder(names) for part in parts)
+    later = [part for part in others if len(part) > 1]
+    times = [first.times]
+    for part in later:
         times.append(part.times[1:] - part.times[0] + times[-1][-1])
-        positions.append(part.positions[1:])
-        if len(part) == 1:
-            times.pop()
-            positions.pop()
-    return JointTrajectory(names, np.concatenate(times), np.concatenate(positions))
+    positions = np.concatenate([first.positions, *(part.positions[1:] for part in later)])
+    if first.velocities is None or any(part.velocities is None for part in later):
+        return JointTrajectory(names, np.concatenate(times), positions)
+    velocities = [part.velocities[1:] for part in later if part.velocities is not None]
+    return JointTrajectory(names, np.concatenate(times), positions, np.concatenate([first.velocities, *velocities]))
 
 
 def hold_velocities(

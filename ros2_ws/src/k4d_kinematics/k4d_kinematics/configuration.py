@@ -97,11 +97,16 @@ def from_mapping(content: Mapping[str, Any], schema: type[T]) -> T:
             hint = f"; did you mean {closest[0]!r}?" if closest else ""
             raise ConfigurationError(f"unknown key {key!r}{hint} Valid keys: {', '.join(_names(schema))}")
     try:
-        return dacite.from_dict(schema, content, dacite.Config(strict=True, cast=[tuple, float]))
+        return dacite.from_dict(schema, content, dacite.Config(strict=True, cast=[tuple], type_hooks={float: _number}))
     except (dacite.DaciteError, TypeError, ValueError) as error:
         if isinstance(error, KinematicsError):
             raise
         raise ConfigurationError(str(error)) from error
+
+
+def _number(value: Any) -> Any:
+    """Whole numbers as floats; anything else is left to the type check."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _names(schema: type) -> list[str]:

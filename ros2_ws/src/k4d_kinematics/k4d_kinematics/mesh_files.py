@@ -115,7 +115,7 @@ class _Assets(FilePathResolver):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path), allow_anywhere=True)
+        super().__init__(str(path))
         self.broken: list[str] = []
 
     def get(self, name: str) -> bytes:

@@ -35,6 +35,5 @@ def _round_profile(shape: Sphere | Capsule) -> np.ndarray[tuple[int, int], np.dt
     h = shape.length / 2 if isinstance(shape, Capsule) else 0.0
     angle = np.linspace(-np.pi / 2, 0.0, SPHERE_SECTIONS // 4 + 1)
     lower = shape.radius * np.stack([np.cos(angle), np.sin(angle)], axis=1) - (0.0, h)
-    lower[0, 0] = 0.0
     upper = lower[::-1] * (1.0, -1.0)
     return np.concatenate([lower, upper if h > 0 else upper[1:]])

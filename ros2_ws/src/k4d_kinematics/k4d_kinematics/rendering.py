@@ -168,7 +168,10 @@ class Renderer:
         )
 
     def _check_poses(self, T_cam_link: ArrayLike, dimensions: int) -> se3.Array:
-        T = np.ascontiguousarray(T_cam_link, np.float64)
+        try:
+            T = np.ascontiguousarray(T_cam_link, np.float64)
+        except (TypeError, ValueError) as error:
+            raise RenderingError(f"T_cam_link must be numbers of one shape: {error}") from error
         links = len(self.surface.link_names)
         if T.ndim != dimensions or T.shape[-3:] != (links, 4, 4):
             lead = "T, " * (dimensions - 3)

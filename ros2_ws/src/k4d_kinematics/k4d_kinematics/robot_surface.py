@@ -12,6 +12,9 @@ from k4d_kinematics.closed_pieces import find_closed_triangles
 from k4d_kinematics.errors import SurfaceError
 from k4d_kinematics.meshes import LinkMesh
 
+# Far beyond any robot, and small enough for float32 products of three coordinates.
+_LARGEST_COORDINATE = 1e6
+
 _logger = logging.getLogger(__name__)
 
 
@@ -136,7 +139,10 @@ class _Piece(NamedTuple):
 
 
 def _split_link(link: int, name: str, meshes: list[LinkMesh], textures: list[NDArray[np.uint8]]) -> list[_Piece]:
-    corners = np.concatenate([mesh.vertices[mesh.triangles] for mesh in meshes]).astype(np.float32)  # (n, 3, 3)
+    positions = np.concatenate([mesh.vertices[mesh.triangles] for mesh in meshes])
+    if not (np.abs(positions) < _LARGEST_COORDINATE).all():
+        raise SurfaceError(f"corners of link {name!r} must be finite and within {_LARGEST_COORDINATE:g} m of its origin")
+    corners = positions.astype(np.float32)  # (n, 3, 3)
     rgb = np.concatenate([mesh.corner_rgb for mesh in meshes])
     uv = np.concatenate([_corner_uv(mesh) for mesh in meshes])
     texture = np.concatenate(
@@ -144,6 +150,8 @@ def _split_link(link: int, name: str, meshes: list[LinkMesh], textures: list[NDA
     )
     edges = corners[:, 1:].astype(np.float64) - corners[:, :1]
     solid = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=-1) > 0.0
+    if not solid.any():
+        return []
     corners, rgb, uv, texture = corners[solid], rgb[solid], uv[solid], texture[solid]
     closed, inside_out = find_closed_triangles(corners)
     order = np.where(inside_out[:, None], (0, 2, 1), (0, 1, 2))  # (n, 3)

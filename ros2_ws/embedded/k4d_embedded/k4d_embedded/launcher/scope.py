@@ -25,5 +25,5 @@ def join_namespaces(base: str | None, name: str | None) -> str | None:
     """
     if base is None and name is None:
         return None
-    joined = (name or "") if not base or False else f"{base.rstrip('/')}/{name or ''}"
+    joined = (name or "") if not base or (name or "").startswith("/") else f"{base.rstrip('/')}/{name or ''}"
     return "/" + joined.strip("/")

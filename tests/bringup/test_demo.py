@@ -1,0 +1,60 @@
+"""The demonstration from end to end: the real graph, its recording, its pictures and its figures."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+LIVE = {
+    f"/{camera}/robot/{topic}" for camera in ("front", "wrist") for topic in ("pointmap", "mask", "preview", "points")
+}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("demo")
+    program = Path(sys.prefix) / "bin" / "k4d-demo"
+    environment = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [program, "--out", out], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out, done.stdout
+
+
+def test_every_topic_came_and_nothing_was_dropped(demo: tuple[Path, str]) -> None:
+    summary = json.loads((demo[0] / "summary.json").read_text())
+    topics = {topic["topic"]: topic for topic in summary["topics"]}
+    assert set(topics) >= LIVE
+    assert topics["/front/robot/pointmap"]["messages"] >= 70
+    dropped = {name: topic["dropped"] for name, topic in topics.items() if topic["dropped"]}
+    assert not dropped, demo[1]
+    for camera in ("front", "wrist"):
+        assert topics[f"/{camera}/robot/plan/frames"]["messages"] == 49
+        assert topics[f"/{camera}/robot/mask"]["robot_pixels"] > 5000
+    assert all(name in demo[1] for name in LIVE), "the table lacks a topic"
+
+
+def test_its_pictures_show_the_robot(demo: tuple[Path, str]) -> None:
+    sheet = np.asarray(Image.open(demo[0] / "contact_sheet.png"))
+    assert sheet.shape[1] == 5 * 360
+    for row in np.array_split(sheet, 4):
+        assert 0.01 < (row.max(axis=-1) > 40).mean() < 0.6
+    with av.open(str(demo[0] / "pointmaps.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == json.loads((demo[0] / "summary.json").read_text())["pictured_frames"] >= 70
+    assert frames[0].shape == (480, 2 * (720 + 480), 3)
+    assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 1.0, "nothing moved"
+
+
+def test_it_leaves_no_process(demo: tuple[Path, str]) -> None:
+    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    ours = [line for line in listing.splitlines() if str(demo[0]) in line]
+    assert not ours

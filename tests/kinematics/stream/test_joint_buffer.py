@@ -1,0 +1,76 @@
+"""The joint buffer against numpy's interpolation, and what it refuses."""
+
+import numpy as np
+import pytest
+
+from k4d_kinematics.errors import JointStateError
+from k4d_kinematics.joint_buffer import JointBuffer
+from k4d_kinematics.robot import Robot
+
+NAMES = ("slide", "gripper", "shoulder", "elbow")
+EPOCH_NS = 1_760_000_000_123_456_789
+
+
+def filled(arm: Robot, stamps_ns: list[int], rows: np.ndarray) -> JointBuffer:
+    buffer = JointBuffer(arm, horizon_ns=1_000_000_000)
+    for stamp_ns, row in zip(stamps_ns, rows, strict=True):
+        buffer.add(stamp_ns, NAMES, row)
+    return buffer
+
+
+def test_interpolates_like_numpy_and_orders_by_name(arm: Robot) -> None:
+    rng = np.random.default_rng(3)
+    stamps_ns = (EPOCH_NS + np.cumsum(rng.integers(1_000_000, 30_000_000, 11))).tolist()
+    rows = rng.normal(size=(11, 4))
+    buffer = filled(arm, stamps_ns, rows)
+    since = np.array(stamps_ns) - EPOCH_NS
+    for asked in [*stamps_ns, *rng.integers(stamps_ns[0], stamps_ns[-1], 20).tolist()]:
+        expected = [np.interp(asked - EPOCH_NS, since, rows[:, NAMES.index(name)]) for name in arm.joint_names]
+        np.testing.assert_allclose(buffer.at(int(asked)), expected, atol=1e-12)
+
+
+def test_a_nanosecond_outside_is_refused_with_the_range(arm: Robot) -> None:
+    buffer = filled(arm, [EPOCH_NS, EPOCH_NS + 5], np.zeros((2, 4)))
+    buffer.at(EPOCH_NS + 5)
+    for asked in (EPOCH_NS - 1, EPOCH_NS + 6):
+        with pytest.raises(JointStateError, match="are known from 1760000000"):
+            buffer.at(asked)
+
+
+def test_forgets_what_is_older_than_its_horizon(arm: Robot) -> None:
+    buffer = filled(arm, [EPOCH_NS + k * 400_000_000 for k in range(5)], np.zeros((5, 4)))
+    assert len(buffer) == 3
+    with pytest.raises(JointStateError):
+        buffer.at(EPOCH_NS + 400_000_000)
+
+
+@pytest.mark.parametrize(
+    ("names", "row", "reason"),
+    [
+        (("shoulder", "elbow"), [0.0, 0.0], "slide"),
+        (NAMES, [0.0, 0.0, np.nan, 0.0], "finite"),
+        (NAMES, [0.0, 0.0, 0.0], "shape"),
+    ],
+)
+def test_refuses_bad_states_and_keeps_the_good_ones(arm: Robot, names: tuple[str, ...], row: list, reason: str) -> None:
+    buffer = filled(arm, [EPOCH_NS], np.ones((1, 4)))
+    with pytest.raises(JointStateError, match=reason):
+        buffer.add(EPOCH_NS + 1, names, row)
+    assert len(buffer) == 1
+    np.testing.assert_array_equal(buffer.newest, np.ones(3))
+
+
+def test_refuses_time_that_stands_or_goes_back(arm: Robot) -> None:
+    buffer = filled(arm, [EPOCH_NS], np.zeros((1, 4)))
+    for stamp_ns in (EPOCH_NS, EPOCH_NS - 10):
+        with pytest.raises(JointStateError, match="order of time"):
+            buffer.add(stamp_ns, NAMES, np.zeros(4))
+    buffer.clear()
+    with pytest.raises(JointStateError, match="no joint state"):
+        _ = buffer.newest
+    buffer.add(EPOCH_NS - 10, NAMES, np.zeros(4))
+
+
+def test_needs_a_horizon(arm: Robot) -> None:
+    with pytest.raises(JointStateError, match="> 0 ns, got 0"):
+        JointBuffer(arm, 0)

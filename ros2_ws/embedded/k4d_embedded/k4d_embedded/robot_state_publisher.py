@@ -1,13 +1,12 @@
 """A robot's joint states as transforms: the node of the robot_state_publisher package, with its names and rules."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
-import rclpy
 from builtin_interfaces.msg import Time as TimeMessage
 from geometry_msgs.msg import TransformStamped
-from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
-from rclpy.executors import ExternalShutdownException
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
@@ -18,9 +17,23 @@ from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 from k4d_embedded.errors import JointStateError
 from k4d_embedded.joint_transforms import JointModel, LinkTransforms
 from k4d_kinematics import se3
-from k4d_kinematics.errors import RobotModelError
+from k4d_kinematics.errors import KinematicsError, RobotModelError
+from k4d_kinematics.ros.parameters import declare_parameters, described
+from k4d_kinematics.ros.running import run_node
 
 MAX_PUBLISH_FREQUENCY = 1000.0
+
+
+@dataclass(frozen=True)
+class RobotStatePublisherConfig:
+    """Parameters of the node, named as the real one's."""
+
+    robot_description: str = described("", "URDF text of the robot.", changeable=True)
+    publish_frequency: float = described(
+        20.0, "Most often that a joint is published, Hz of its stamps, above 0 and at most 1000.", changeable=True
+    )
+    frame_prefix: str = described("", "Put before every frame name, such as 'left/'.", changeable=True)
+    ignore_timestamp: bool = described(False, "Publish every joint state, whatever its stamp.", changeable=True)
 
 
 class RobotStatePublisher(Node):
@@ -32,25 +45,19 @@ class RobotStatePublisher(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("robot_state_publisher", **kwargs)
-        self._declare("robot_description", "", "URDF text of the robot")
-        self._declare("publish_frequency", 20.0, "most often that a joint is published, Hz of its stamps, at most 1000")
-        self._declare("frame_prefix", "", "put before every frame name, such as 'left/'")
-        self._declare("ignore_timestamp", False, "publish every joint state, whatever its stamp")
-        self._check_frequency(self.get_parameter("publish_frequency").value)
+        config = declare_parameters(self, RobotStatePublisherConfig)
+        self._check_frequency(config.publish_frequency)
         self._moving_broadcaster = TransformBroadcaster(self)
         self._static_broadcaster = StaticTransformBroadcaster(self)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # late viewers need it, too
         self._description_publisher = self.create_publisher(String, "robot_description", latched)
         self._published_ns: dict[str, int] = {}  # stamp of the last transform per joint name
         self._last_callback_ns = 0
-        self._set_up(self.get_parameter("robot_description").value)
+        self._set_up(config.robot_description)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
         # Sensor data: a joint state that is late is replaced by the next one.
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos_profile_sensor_data)
-
-    def _declare(self, name: str, default: Any, description: str) -> None:
-        self.declare_parameter(name, default, ParameterDescriptor(description=description))
 
     def _set_up(self, urdf: str) -> None:
         self._model = JointModel.from_urdf(urdf)
@@ -130,15 +137,6 @@ def _checked_positions(state: Any) -> dict[str, float]:
     return positions
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the node until it is interrupted; exits with 1 where the parameters describe no robot."""
-    rclpy.init(args=args)
-    try:
-        rclpy.spin(RobotStatePublisher())
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (RobotModelError, ValueError) as error:
-        rclpy.logging.get_logger("robot_state_publisher").fatal(str(error))
-        raise SystemExit(1) from error
-    finally:
-        rclpy.try_shutdown()
+def main() -> int:
+    """Run the node; see `run_node`. Parameters that describe no robot end it with 1."""
+    return run_node(RobotStatePublisher, RobotStatePublisherConfig, __doc__, (KinematicsError, ValueError))

@@ -9,7 +9,7 @@ from k4d_kinematics.errors import ConfigurationError, KinematicsError
 from k4d_kinematics.resources import resolve
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.se3 import Array
-from k4d_kinematics.surface import RobotSurface, prepare_surface
+from k4d_kinematics.surface import Detail, RobotSurface, prepare_surface
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,9 @@ def configured_robot(path: str | Path, cache_dir: Path | None = None) -> Configu
         robot.link_index(config.tool_link)
     except KinematicsError as error:
         raise ConfigurationError(f"{path}: {error}") from error
-    surface = prepare_surface(robot, kind=config.geometry, cache_dir=cache_dir)
+    surface = prepare_surface(
+        robot, kind=config.geometry, cache_dir=cache_dir, detail=_detail(config.triangle_fraction)
+    )
     return ConfiguredRobot(robot, surface, config.tool_link, home)
 
 
@@ -51,5 +53,9 @@ def described_robot(
     robot = Robot.from_urdf(text)
     if tool_link:
         robot.link_index(tool_link)
-    surface = prepare_surface(robot, kind=geometry, cache_dir=cache_dir)
+    surface = prepare_surface(robot, kind=geometry, cache_dir=cache_dir, detail=_detail(triangle_fraction))
     return ConfiguredRobot(robot, surface, tool_link)
+
+
+def _detail(triangle_fraction: float) -> Detail | None:
+    return None if triangle_fraction == 1.0 else Detail(triangle_fraction=triangle_fraction)

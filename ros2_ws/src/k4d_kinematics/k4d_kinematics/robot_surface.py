@@ -141,7 +141,7 @@ class _Piece(NamedTuple):
 def _split_link(link: int, name: str, meshes: list[LinkMesh], textures: list[NDArray[np.uint8]]) -> list[_Piece]:
     positions = np.concatenate([mesh.vertices[mesh.triangles] for mesh in meshes])
     if not (np.abs(positions) < _LARGEST_COORDINATE).all():
-        raise SurfaceError(f"corners of link {name!r} must be finite and within {_LARGEST_COORDINATE:g} m of its origin")
+        raise SurfaceError(f"corners of link {name!r} must be finite and within {_LARGEST_COORDINATE:g} m of it")
     corners = positions.astype(np.float32)  # (n, 3, 3)
     rgb = np.concatenate([mesh.corner_rgb for mesh in meshes])
     uv = np.concatenate([_corner_uv(mesh) for mesh in meshes])

@@ -11,9 +11,9 @@ from k4d_embedded.launcher.launch_file import declared_arguments, plan_launch
 from k4d_embedded.launcher.packages import package_share
 from k4d_embedded.launcher.supervisor import Supervisor
 
-_EPILOG = """examples:
-  k4d-launch launch/stack.launch.xml robot:=panda
-  k4d-launch k4d_bringup stack.launch.xml --show-args
+_EPILOG = """Example:
+  k4d-launch k4d_bringup demo.launch.xml bag:=examples/panda_pick output:=out/recording
+  k4d-launch launch/demo.launch.xml --show-args
 
 The exit code is that of the first process that failed, 130 after Ctrl-C, 2 for a mistake in the launch file.
 """
@@ -56,7 +56,8 @@ def _find_file(names: list[str]) -> Path:
         raise LaunchFileError(f"give FILE.launch.xml, or PACKAGE FILE.launch.xml, got {names}")
     package, name = names
     share = package_share(package)
-    found = sorted(path for path in share.rglob(name) if path.is_file())
+    folders = os.walk(share, followlinks=True)  # an editable installation links its folders
+    found = sorted(Path(folder) / name for folder, _, files in folders if name in files)
     if len(found) != 1:
         raise LaunchFileError(f"{share} must hold {name} once, it holds {[str(path) for path in found]}")
     return found[0]

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 from k4d_kinematics import se3
 from k4d_kinematics.camera import Camera
 from k4d_kinematics.errors import CameraError
-from k4d_kinematics.rendering import Renderer, RenderSettings
+from k4d_kinematics.rendering import Renderer, RenderSettings, RobotImage
 from k4d_kinematics.ros.conversions import camera_from_message, camera_message, cloud_message, time_message
 from k4d_kinematics.surface import RobotSurface
 
@@ -34,6 +34,7 @@ class CameraOutput:
         self._bridge = CvBridge()
         self._camera: Camera | None = None
         self._renderers: dict[bool, Renderer] = {}
+        self._images: dict[bool, RobotImage] = {}
         overridable = QoSOverridingOptions.with_default_policies()
 
         def publisher(kind: type, topic: str, qos: QoSProfile) -> Publisher:
@@ -61,6 +62,7 @@ class CameraOutput:
         camera = camera_from_message(message)
         if camera != known:
             self._renderers.clear()
+            self._images.clear()
         self._camera = camera
 
     def renderer(self, surface: RobotSurface, *, rgb: bool) -> Renderer:
@@ -72,7 +74,7 @@ class CameraOutput:
     def publish_live(self, surface: RobotSurface, T_cam_link: se3.Array, stamp_ns: int) -> None:
         """Renders the robot at link poses (L, 4, 4) and publishes what is listened to, stamped ``stamp_ns``."""
         wanted = {topic for topic, publisher in self._live.items() if publisher.get_subscription_count()}
-        image = self.renderer(surface, rgb="preview" in wanted).render(T_cam_link)
+        image = self._render(surface, T_cam_link, rgb="preview" in wanted)
         header = Header(stamp=time_message(stamp_ns), frame_id=self.camera.frame_id)
         if {"pointmap", "points"} & wanted:
             pointmap = self._bridge.cv2_to_imgmsg(image.points_cam, "32FC3", header=header)
@@ -89,13 +91,19 @@ class CameraOutput:
 
     def frame(self, surface: RobotSurface, T_cam_link: se3.Array, header: Header, *, rgb: bool) -> PointmapFrame:
         """The images of one planned frame at link poses (L, 4, 4); the caller fills in what it belongs to."""
-        image = self.renderer(surface, rgb=rgb).render(T_cam_link)
+        image = self._render(surface, T_cam_link, rgb=rgb)
         message = PointmapFrame(header=header, camera_info=camera_message(self.camera, header.stamp))
         message.pointmap = self._bridge.cv2_to_imgmsg(image.points_cam, "32FC3", header=header)
         message.mask = self._mask(image.mask, header)
         if rgb:
             message.rgb = self._bridge.cv2_to_imgmsg(image.rgb, "rgb8", header=header)
         return message
+
+    def _render(self, surface: RobotSurface, T_cam_link: se3.Array, *, rgb: bool) -> RobotImage:
+        """The robot's image in arrays that the next call overwrites; messages hold copies."""
+        image = self.renderer(surface, rgb=rgb).render(T_cam_link, reuse=self._images.get(rgb))
+        self._images[rgb] = image
+        return image
 
     def _mask(self, mask: NDArray[np.bool_], header: Header) -> Image:
         return self._bridge.cv2_to_imgmsg(mask.view(np.uint8) * 255, "mono8", header=header)

@@ -16,13 +16,19 @@ _OF_RCLPY = ("use_sim_time", "start_type_description_service")
 _PREFIX_OF_RCLPY = "qos_overrides."
 
 
-def described(default: Any, description: str, valid_range: tuple[float, float] | None = None) -> Any:
-    """A dataclass field with what ``ros2 param describe`` shows: its meaning and its inclusive range."""
-    return field(default=default, metadata={"description": description, "range": valid_range})
+def described(
+    default: Any, description: str, valid_range: tuple[float, float] | None = None, *, changeable: bool = False
+) -> Any:
+    """A dataclass field with what ``ros2 param describe`` shows: its meaning and its inclusive range.
+
+    A parameter is read-only unless it is ``changeable`` while the node runs.
+    """
+    metadata = {"description": description, "range": valid_range, "changeable": changeable}
+    return field(default=default, metadata=metadata)
 
 
 def declare_parameters(node: Node, schema: type[T]) -> T:
-    """Declares every field of ``schema`` as a read-only parameter of ``node`` and returns their values.
+    """Declares every field of ``schema`` as a parameter of ``node`` and returns their values.
 
     Tuples are declared as arrays. Raises ConfigurationError when a parameter was given that ``schema`` lacks, with the
     closest valid name; rclpy raises its own errors on wrong types and values out of range.
@@ -45,7 +51,9 @@ def declare_parameters(node: Node, schema: type[T]) -> T:
 
 
 def _descriptor(metadata: Mapping[str, Any], default: object) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=metadata.get("description", ""), read_only=True)
+    descriptor = ParameterDescriptor(
+        description=metadata.get("description", ""), read_only=not metadata.get("changeable")
+    )
     valid_range = metadata.get("range")
     if valid_range is not None and isinstance(default, float):
         low, high = valid_range

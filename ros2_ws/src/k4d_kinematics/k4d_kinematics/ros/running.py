@@ -10,7 +10,12 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
 
-def run_node(make_node: Callable[[], Node], schema: type, description: str, expected: type[Exception]) -> int:
+def run_node(
+    make_node: Callable[[], Node],
+    schema: type,
+    description: str,
+    expected: type[Exception] | tuple[type[Exception], ...],
+) -> int:
     """Runs a node until it is interrupted or shuts its context down; returns the process's exit code.
 
     ``--help`` prints the description and the parameters of ``schema``. An ``expected`` error while the node is made or

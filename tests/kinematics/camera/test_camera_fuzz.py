@@ -1,7 +1,7 @@
 """Whatever a CameraInfo holds, it becomes a usable camera or a CameraError."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from k4d_kinematics.camera import Camera, RegionOfInterest
@@ -52,6 +52,7 @@ coefficients = st.floats(-2.0, 2.0)
         st.tuples(st.just("equidistant"), st.lists(coefficients, min_size=4, max_size=4)),
     ),
 )  # fmt: skip
+@example(1, 1, (1.0, 1.0), (0.0, 0.0), ("plumb_bob", [0.0, 0.0, 0.0, 0.0, 5e-324]))
 def test_any_lens_maps_its_rays_back_to_their_pixels(height, width, f, c, lens) -> None:
     try:
         camera = Camera(height, width, [f[0], 0, c[0], 0, f[1], c[1], 0, 0, 1], lens[1], lens[0])

@@ -16,7 +16,7 @@ from k4d_kinematics.robot_configuration import ConfiguredRobot
 from k4d_kinematics.ros.conversions import camera_from_message
 from k4d_kinematics.urdf import read_description
 
-from .conftest import FRONT, IMAGES, LATCHED, PANDA, START_NS, T_BASE_FRONT, T_HAND_WRIST, WRIST, Graph
+from .conftest import FRONT, IMAGES, LATCHED, PANDA, START_NS, T_BASE_FRONT, T_HAND_WRIST, WRIST, Graph, joint_state
 
 STEP_NS = 20_000_000
 
@@ -121,6 +121,24 @@ def test_the_robot_may_come_by_topic(start: Callable[..., Graph], panda: Configu
     graph.until(lambda: pointmaps.messages, "a pointmap")
     image = expected(panda, FRONT, T_BASE_FRONT, panda.home)
     np.testing.assert_array_equal(pixels(pointmaps.messages[0], np.float32, 3), image.points_cam)
+
+
+def test_a_new_description_is_rendered_from_then_on(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start(robot="")
+    ball = """<robot name="ball"><link name="panda_link0"><visual><origin xyz="0.2 0 0.4"/>
+      <geometry><sphere radius="{radius}"/></geometry></visual></link></robot>"""
+    pointmaps = graph.receive(IMAGES["pointmap"], "front/robot/pointmap")
+    graph.place_cameras()
+    areas = []
+    for index, radius in enumerate((0.1, 0.2)):
+        graph.publish("robot_description", String(data=ball.format(radius=radius)), LATCHED)
+        stamp_ns = START_NS + index * 10 * STEP_NS
+        graph.until(lambda: graph.node.live and not len(graph.node.live.joints), "the description")
+        graph.publish("joint_states", joint_state((), np.zeros(0), stamp_ns), 100)
+        graph.look(FRONT, "front", stamp_ns)
+        graph.until(lambda index=index: len(pointmaps.messages) == index + 1, "a pointmap")
+        areas.append(np.isfinite(pixels(pointmaps.messages[-1], np.float32, 3)[..., 0]).sum())
+    assert areas[1] == pytest.approx(4 * areas[0], rel=0.15)
 
 
 def test_parameters_are_checked(start: Callable[..., Graph], tmp_path: Path) -> None:

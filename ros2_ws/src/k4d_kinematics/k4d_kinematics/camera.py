@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from k4d_kinematics.distortion import Distortion
+from k4d_kinematics.distortion import Distortion, check_model
 from k4d_kinematics.errors import CameraError
 
 Array = NDArray[np.float64]
 
 _LARGEST_SIDE = 32768
-# Sizes of D per model; 12 adds the thin prism, 14 the sensor tilt, which must be zero.
-_COEFFICIENT_COUNTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+_LARGEST_COEFFICIENT = 1e6
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Camera:
             raise CameraError(f"roi must be a RegionOfInterest, got {self.roi!r}")
         _check_intrinsics(self.K)
         _check_rotation(self.R)
-        _check_model(self.distortion_model, self.D)
+        check_model(self.distortion_model, self.D)
         self._check_region()
 
     @classmethod
@@ -219,8 +218,8 @@ def _coefficients(values: Iterable[float]) -> tuple[float, ...]:
         D = tuple(float(d) for d in values)
     except (TypeError, ValueError, OverflowError) as error:
         raise CameraError(f"D must be a list of numbers, got {values!r}") from error
-    if not np.isfinite(D).all():
-        raise CameraError(f"D must be finite, got {D}")
+    if not (np.abs(D) <= _LARGEST_COEFFICIENT).all():
+        raise CameraError(f"D must be finite and at most {_LARGEST_COEFFICIENT:g} in size, got {D}")
     return D
 
 
@@ -234,19 +233,6 @@ def _check_intrinsics(K: Array) -> None:
 def _check_rotation(R: Array) -> None:
     if R.any() and (np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0.0):
         raise CameraError(f"R must be a rotation, or all zero where not calibrated, got {R.tolist()}")
-
-
-def _check_model(model: object, D: tuple[float, ...]) -> None:
-    if model == "" and not any(D):
-        return
-    if not isinstance(model, str) or model not in _COEFFICIENT_COUNTS:
-        valid = ", ".join(_COEFFICIENT_COUNTS)
-        raise CameraError(f"distortion_model must be one of {valid}, or empty without distortion, got {model!r}")
-    counts = _COEFFICIENT_COUNTS[model]
-    if len(D) not in counts and D:
-        raise CameraError(f"{model} takes {' or '.join(map(str, counts))} coefficients D, got {len(D)}: {D}")
-    if any(D[12:]):
-        raise CameraError(f"a tilted sensor (D[12], D[13]) is not supported, both must be 0, got {D[12:]}")
 
 
 def _last_axis(values: ArrayLike, size: int, name: str) -> Array:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.polynomial import polynomial
 from numpy.typing import ArrayLike, NDArray
 
+from k4d_kinematics.errors import CameraError
+
 Array = NDArray[np.float64]
 
 # x/z of a ray 89.94 degrees off the axis: farther out, a plane can no longer hold what a lens images.
@@ -14,6 +16,8 @@ _LARGEST_RADIUS = 1e3
 _RESIDUAL = 1e-10
 _ITERATIONS = 30
 _TABLE_SIZE = 4096
+# Sizes of D per model; 12 adds the thin prism, 14 the sensor tilt, which must be zero.
+_COEFFICIENT_COUNTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 
 
 @dataclass(frozen=True)
@@ -138,10 +142,27 @@ class Distortion:
         return xy * g[..., None], jacobian
 
 
+def check_model(model: object, D: tuple[float, ...]) -> None:
+    """Raises CameraError unless CameraInfo's model and coefficients fit each other; all zero fits every model."""
+    if model == "" and not any(D):
+        return
+    if not isinstance(model, str) or model not in _COEFFICIENT_COUNTS:
+        valid = ", ".join(_COEFFICIENT_COUNTS)
+        raise CameraError(f"distortion_model must be one of {valid}, or empty without distortion, got {model!r}")
+    counts = _COEFFICIENT_COUNTS[model]
+    if len(D) not in counts and D:
+        raise CameraError(f"{model} takes {' or '.join(map(str, counts))} coefficients D, got {len(D)}: {D}")
+    if any(D[12:]):
+        raise CameraError(f"a tilted sensor (D[12], D[13]) is not supported, both must be 0, got {D[12:]}")
+
+
 def _smallest_positive_root(ascending: Array) -> float:
-    roots = polynomial.polyroots(np.trim_zeros(ascending, "b"))
-    positive = roots.real[(np.abs(roots.imag) < 1e-9 * np.maximum(1.0, np.abs(roots.real))) & (roots.real > 0.0)]
-    return float(positive.min(initial=np.inf))
+    """The smallest root in 0.._LARGEST_RADIUS^2 of a polynomial, infinity where there is none."""
+    scaled = ascending * float(_LARGEST_RADIUS) ** (2 * np.arange(len(ascending)))  # of a variable in 0..1
+    relevant = np.flatnonzero(np.abs(scaled) > 1e-15 * np.abs(scaled).max())
+    roots = polynomial.polyroots(scaled[: relevant[-1] + 1])
+    positive = roots.real[(np.abs(roots.imag) < 1e-9 * np.abs(roots.real)) & (roots.real > 0.0) & (roots.real <= 1.0)]
+    return float(positive.min(initial=np.inf)) * _LARGEST_RADIUS**2
 
 
 def _determinant(jacobian: tuple[Array, Array, Array, Array]) -> Array:

@@ -1,6 +1,7 @@
 """k4d-demo: replays a recorded robot through the real graph and reports what came out of it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -69,19 +70,18 @@ def run_demo(arguments: Arguments) -> None:
 
 def launch(arguments: Arguments, recording: Path) -> None:
     """Runs launch/demo.launch.xml under whichever launcher is there. Raises DemoError unless it ends well in time."""
-    launcher = ["k4d-launch"] if shutil.which("k4d-launch") else ["ros2", "launch"]
+    # The launch file calls commands of this environment, activated or not.
+    search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    ours, theirs = (shutil.which(program, path=search) for program in ("k4d-launch", "ros2"))
+    if not ours and not theirs:
+        raise DemoError("neither k4d-launch nor ros2 is on PATH")
     values = {"robot": arguments.robot, "bag": arguments.bag, "output": recording}
-    command = [
-        *launcher,
-        str(launch_file("demo.launch.xml")),
-        *(f"{name}:={path.resolve()}" for name, path in values.items()),
-    ]
+    words = [str(launch_file("demo.launch.xml")), *(f"{name}:={path.resolve()}" for name, path in values.items())]
+    command = [ours, *words] if ours else [str(theirs), "launch", *words]
     try:
-        done = subprocess.run(command, timeout=arguments.timeout, check=False)
+        done = subprocess.run(command, env={**os.environ, "PATH": search}, timeout=arguments.timeout, check=False)
     except subprocess.TimeoutExpired as error:
         raise DemoError(f"the graph did not end within {arguments.timeout} s") from error
-    except FileNotFoundError as error:
-        raise DemoError(f"neither k4d-launch nor ros2 is on PATH: {error}") from error
     if done.returncode != 0:
         raise DemoError(f"the graph failed with exit code {done.returncode}; its output above says why")
 

@@ -66,8 +66,10 @@ class CameraOutput:
         self._camera = camera
 
     def renderer(self, surface: RobotSurface, *, rgb: bool) -> Renderer:
-        """The renderer of this camera, made at first use. Raises CameraError without a calibration."""
-        if rgb not in self._renderers:
+        """The renderer of this camera, made at first use of a surface. Raises CameraError without a calibration."""
+        known = self._renderers.get(rgb)
+        if known is None or known.surface is not surface:
+            self._images.pop(rgb, None)
             self._renderers[rgb] = Renderer(surface, self.camera, RenderSettings(rgb=rgb))
         return self._renderers[rgb]
 

@@ -7,11 +7,12 @@ from k4d_msgs.msg import PointmapSequence
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import String
 from tf2_ros import Buffer, TransformListener
 
+from k4d_kinematics.compilation import compile_kernels
 from k4d_kinematics.errors import CameraError, JointStateError, KinematicsError, RobotModelError, TransformError
 from k4d_kinematics.rate_limit import RateLimit
 from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot, described_robot
@@ -31,6 +32,8 @@ LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # Every sample counts for interpolation, and joint states are small: a deep queue instead of the sensor default.
 JOINT_QOS = QoSProfile(depth=100)
 PLAN_QOS = QoSProfile(depth=10)
+# Some drivers publish best effort, which a reliable subscriber would not hear; deep, since each one is a trigger.
+CAMERA_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 _ERROR_CODES: dict[type[KinematicsError], int] = {
     CameraError: PointmapSequence.CAMERA_UNAVAILABLE,
@@ -46,14 +49,17 @@ class PointmapNode(Node):
     def __init__(self) -> None:
         super().__init__("k4d_pointmap_node")
         self.config = declare_parameters(self, PointmapNodeConfig)
+        # Loading machine code and meshes takes seconds: before anything is advertised, so that no message is lost.
+        compile_kernels()
+        configured = configured_robot(self.config.robot, self.config.cache_dir) if self.config.robot else None
         self.diagnostics = Diagnostics(self)
         self.transforms = Buffer(cache_time=Duration(seconds=self.config.joint_history + self.config.transform_timeout))
         self._listener = TransformListener(self.transforms, self)
         self.outputs = [CameraOutput(self, name) for name in self.config.cameras]
         self._limits = {name: RateLimit(self.config.max_rate_hz) for name in self.config.cameras}
         self.live: LiveRobot | None = None
-        if self.config.robot:
-            self._use(configured_robot(self.config.robot, self.config.cache_dir))
+        if configured is not None:
+            self._use(configured)
         else:
             self.diagnostics.waiting("robot", "no robot_description has been received")
             self.create_subscription(String, "robot_description", self._on_description, LATCHED_QOS)
@@ -67,7 +73,7 @@ class PointmapNode(Node):
         for output in self.outputs:
             topic, callback = f"{output.name}/camera_info", partial(self._on_camera_info, output)
             self.diagnostics.waiting(topic, "no message has been received")
-            self.create_subscription(CameraInfo, topic, callback, qos_profile_sensor_data)
+            self.create_subscription(CameraInfo, topic, callback, CAMERA_QOS)
         for plan in plan_topics(self.config.tool_path_type):
             self.create_subscription(plan.message_type, plan.name, partial(self._on_plan, plan), PLAN_QOS)
 

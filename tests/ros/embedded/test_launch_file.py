@@ -198,6 +198,9 @@ def test_a_command_does_not_go_through_a_shell(plan, tmp_path):
 def test_packages_are_found_in_the_ament_index(plan):
     prefix, share = words(plan, '<executable cmd="echo $(find-pkg-prefix rclpy) $(find-pkg-share rclpy)/x"/>')
     assert (prefix, share) == (sys.prefix, f"{sys.prefix}/share/rclpy/x")
+    assert words(plan, '<executable cmd="echo $(exec-in-pkg k4d-launch k4d_embedded)"/>') == [
+        f"{sys.prefix}/bin/k4d-launch"
+    ]
     with pytest.raises(PackageError, match=r":1: <executable>: package 'rclpi'.*did you mean 'rclpy'"):
         plan('<executable cmd="echo $(find-pkg-share rclpi)"/>')
 

@@ -40,11 +40,11 @@ from k4d_kinematics.triangle_setup import (
 )
 
 # The lens bends the edges of a larger triangle by more than this, so its pixels are searched exactly.
-LARGEST_BEND_PX = np.float32(4)
+LARGEST_BEND_PX = np.float32(16)
 # Added to boxes for the float32 evaluation of the lens model.
 _MARGIN_PX = np.float32(0.02)
 # How far beyond the image the bound on the lens's curvature holds, as a fraction of the image's largest ray.
-_REACH = 1.1
+_REACH = 1.3
 _CURVATURE_SAFETY = 1.5
 
 _FLAGS = {"contract", "nsz", "arcp"}

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 from k4d_embedded.errors import SubstitutionError
-from k4d_embedded.launcher.packages import package_prefix, package_share
+from k4d_embedded.launcher.packages import find_executable, package_prefix, package_share
 from k4d_embedded.launcher.scope import Scope
 from k4d_embedded.launcher.spelling import hint
 from k4d_embedded.launcher.substitutions import Template, parse
@@ -114,6 +114,7 @@ _FUNCTIONS: dict[str, tuple[int, int, Callable[[list[str], Scope], str]]] = {
     "command": (1, 2, _command),
     "dirname": (0, 0, lambda _, scope: str(scope.file.parent)),
     "env": (1, 2, _environment),
+    "exec-in-pkg": (2, 2, lambda arguments, _: str(find_executable(arguments[1], arguments[0]))),
     "filename": (0, 0, lambda _, scope: str(scope.file)),
     "find-pkg-prefix": (1, 1, lambda arguments, _: str(package_prefix(arguments[0]))),
     "find-pkg-share": (1, 1, lambda arguments, _: str(package_share(arguments[0]))),

@@ -10,7 +10,11 @@ from k4d_kinematics.robot_surface import build_surface
 
 MASK_IOU = 0.999
 DEPTH_ERROR_P99 = 5e-5
-WRIST_LINKS = {"panda_link4": "panda_hand", "forearm_link": "wrist_3_link"}
+# Beside the last link: link, position and roll, pitch, yaw of the camera on it.
+WRISTS = {
+    "panda": ("panda_hand", (0.11, 0.0, -0.03), (0.0, -0.35, 0.2)),
+    "ur5": ("wrist_3_link", (0.12, -0.12, 0.0), (-2.0, 0.0, 0.0)),
+}
 
 
 def check_image(image, reference) -> None:
@@ -32,9 +36,8 @@ def pose(scene, view: str) -> np.ndarray:
         return se3.look_at((1.3, 0.9, 0.8), (0.2, 0.0, 0.4))
     if view == "5 cm":
         return scene.camera_near_link(0.05)
-    # Rides beside the last link and looks along it.
-    T_link_cam = se3.from_xyz_rpy((0.11, 0.0, -0.03), (0.0, -0.35, 0.2))
-    return se3.inverse(scene.T_base_link[scene.robot.link_index(WRIST_LINKS[scene.close_link])] @ T_link_cam)
+    link, xyz, rpy = WRISTS[scene.robot.name]
+    return se3.inverse(scene.T_base_link[scene.robot.link_index(link)] @ se3.from_xyz_rpy(xyz, rpy))
 
 
 @pytest.mark.parametrize("view", ["front", "5 cm", "wrist"])

@@ -28,6 +28,7 @@ from k4d_kinematics.configuration import CameraConfig, RobotConfig, read_configu
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.ros.camera_output import IMAGE_QOS
 from k4d_kinematics.ros.conversions import camera_message, nanoseconds, transform_message
+from k4d_kinematics.ros.large_messages import keep_freed_memory
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 RATE_HZ = 30.0
@@ -94,6 +95,7 @@ class Driver(Node):
 
 def drive() -> Measurement:
     """Runs the driver until all is sent and the last answer has had a second to come."""
+    keep_freed_memory()
     rclpy.init()
     driver = Driver()
     give_up = time.monotonic() + 60.0

@@ -9,6 +9,8 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
+from k4d_kinematics.ros.large_messages import keep_freed_memory
+
 
 def run_node(
     make_node: Callable[[], Node],
@@ -24,6 +26,7 @@ def run_node(
     if {"-h", "--help"} & set(sys.argv[1:]):
         sys.stdout.write(_help(schema, description))
         return 0
+    keep_freed_memory()
     rclpy.init()
     node: Any = None
     try:

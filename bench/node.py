@@ -26,7 +26,7 @@ from tf2_ros import StaticTransformBroadcaster
 
 from k4d_kinematics.configuration import CameraConfig, RobotConfig, read_configuration
 from k4d_kinematics.robot import Robot
-from k4d_kinematics.ros.camera_output import IMAGE_QOS
+from k4d_kinematics.ros.camera_output import image_qos
 from k4d_kinematics.ros.conversions import camera_message, nanoseconds, transform_message
 from k4d_kinematics.ros.large_messages import keep_freed_memory
 
@@ -67,7 +67,7 @@ class Driver(Node):
         self.measurement = Measurement()
         self.joints = self.create_publisher(JointState, "joint_states", 100)
         self.calibration = self.create_publisher(CameraInfo, "front/camera_info", 10)
-        self.create_subscription(Image, "front/robot/pointmap", self._on_pointmap, IMAGE_QOS)
+        self.create_subscription(Image, "front/robot/pointmap", self._on_pointmap, image_qos())
         self.broadcaster = StaticTransformBroadcaster(self)
         transform = TransformStamped(child_frame_id=camera.frame_id, transform=transform_message(camera.T_parent_cam()))
         transform.header.frame_id = camera.parent_frame

@@ -151,7 +151,9 @@ def build_messages(package: str) -> None:
 
 def install_editable(package: str) -> None:
     """Installs one of our packages editable, and lets the ament index find its checkout as its share folder."""
-    pip("install", "--no-build-isolation", "--no-deps", "-e", str(ROOT / package))
+    # Older releases of pip would run setup.py themselves, which puts commands where only colcon's set-up looks.
+    words = ("install", "--use-pep517", "--no-build-isolation", "--no-deps", "-e", str(ROOT / package))
+    pip(*words, PYTHONWARNINGS="ignore")
     name = Path(package).name
     index = VENV / "share/ament_index/resource_index/packages"
     index.mkdir(parents=True, exist_ok=True)

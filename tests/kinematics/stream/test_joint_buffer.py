@@ -71,6 +71,14 @@ def test_refuses_time_that_stands_or_goes_back(arm: Robot) -> None:
     buffer.add(EPOCH_NS - 10, NAMES, np.zeros(4))
 
 
+def test_knows_a_recording_that_is_played_again(arm: Robot) -> None:
+    buffer = JointBuffer(arm, horizon_ns=1_000_000_000)
+    assert not buffer.starts_anew(0)
+    buffer.add(EPOCH_NS, NAMES, np.zeros(4))
+    assert not buffer.starts_anew(EPOCH_NS - 1_000_000_000)
+    assert buffer.starts_anew(EPOCH_NS - 1_000_000_001)
+
+
 def test_needs_a_horizon(arm: Robot) -> None:
     with pytest.raises(JointStateError, match="> 0 ns, got 0"):
         JointBuffer(arm, 0)

@@ -10,7 +10,7 @@ from sensor_msgs.msg import CameraInfo
 from k4d_kinematics.robot_configuration import ConfiguredRobot
 from k4d_kinematics.ros.conversions import camera_message, time_message
 
-from .conftest import FRONT, IMAGES, START_NS, Graph, joint_state
+from .conftest import FRONT, IMAGES, START_NS, WRIST, Graph, joint_state
 
 STEP_NS = 20_000_000
 ERROR, WARN, OK = b"\x02", b"\x01", b"\x00"
@@ -87,6 +87,20 @@ def test_a_stamp_without_transform_is_dropped_with_the_frames_name(
     message = graph.status("camera front").message
     assert "front_optical" in message
     assert "panda_link0" in message
+
+
+def test_a_recording_that_is_played_again_starts_anew(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start(joint_history=1.0)
+    pointmaps = graph.receive(IMAGES["pointmap"], "wrist/robot/pointmap")
+    graph.ready(panda.home)
+    graph.until(lambda: pointmaps.messages, "a pointmap")
+    again_ns = START_NS - 60_000_000_000
+    for index in range(3):
+        graph.move(panda.home, again_ns + index * STEP_NS)
+        graph.spin_for(0.1)
+    graph.look(WRIST, "wrist", again_ns + 2 * STEP_NS)
+    graph.until(lambda: again_ns + 2 * STEP_NS in pointmaps.stamps_ns(), "a pointmap of the earlier time")
+    assert graph.status("joint_states").level == OK
 
 
 def test_a_clock_that_jumps_back_clears_what_was_known(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:

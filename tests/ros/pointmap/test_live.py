@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+from rclpy.qos import ReliabilityPolicy
 from std_msgs.msg import String
 
 from k4d_kinematics import se3
@@ -152,3 +153,22 @@ def test_parameters_are_checked(start: Callable[..., Graph], tmp_path: Path) -> 
     bad.write_text(PANDA.read_text().replace("urdf:", "urfd:"))
     with pytest.raises(ValueError, match="unknown key 'urfd'; did you mean 'urdf'"):
         start(robot=str(bad))
+
+
+def test_parameters_describe_themselves(start: Callable[..., Graph]) -> None:
+    node = start().node
+    for name in ("max_rate_hz", "plan_frames", "cameras"):
+        descriptor = node.describe_parameter(name)
+        assert descriptor.description
+        assert descriptor.read_only
+    (limits,) = node.describe_parameter("max_rate_hz").floating_point_range
+    assert (limits.from_value, limits.to_value) == (0.0, 1000.0)
+    (limits,) = node.describe_parameter("plan_frames").integer_range
+    assert (limits.from_value, limits.to_value) == (2, 10_000)
+
+
+def test_the_quality_of_service_can_be_overridden(start: Callable[..., Graph]) -> None:
+    graph = start(**{"qos_overrides./front/robot/pointmap.publisher.reliability": "best_effort"})
+    qualities = {publisher.topic_name: publisher.qos_profile.reliability for publisher in graph.node.publishers}
+    assert qualities["/front/robot/pointmap"] == ReliabilityPolicy.BEST_EFFORT
+    assert qualities["/front/robot/mask"] == ReliabilityPolicy.RELIABLE

@@ -32,6 +32,10 @@ class JointBuffer:
     def __len__(self) -> int:
         return len(self._stamps_ns)
 
+    def starts_anew(self, stamp_ns: int) -> bool:
+        """Whether a stamp lies further back than the buffer reaches, as when a recording is played again."""
+        return bool(self._stamps_ns) and stamp_ns < self._stamps_ns[-1] - self._horizon_ns
+
     def add(self, stamp_ns: int, names: Sequence[str], positions: ArrayLike) -> Array:
         """Stores one joint state and returns its positions (J,) in the robot's order.
 

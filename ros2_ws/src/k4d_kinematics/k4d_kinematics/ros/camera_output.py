@@ -18,12 +18,20 @@ from k4d_kinematics.rendering import Renderer, RenderSettings, RobotImage
 from k4d_kinematics.ros.conversions import camera_from_message, camera_message, cloud_message, time_message
 from k4d_kinematics.surface import RobotSurface
 
-# Reliable, because at 4 MB a message best effort loses most of them; shallow, because an old pointmap is of no use.
-IMAGE_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-# The newest summary reaches late consumers; the frames come paced by acknowledgement (see PlanStream).
-SUMMARY_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
 _LIVE_TOPICS = {"pointmap": Image, "mask": Image, "preview": Image, "points": PointCloud2, "camera_info": CameraInfo}
+
+
+def image_qos() -> QoSProfile:
+    """Reliable, because best effort loses most messages of 4 MB; shallow, because an old pointmap is of no use.
+
+    A new profile each time: rclpy writes overridden policies into the one that it is given.
+    """
+    return QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def summary_qos() -> QoSProfile:
+    """The newest summary reaches late consumers; the frames come paced by acknowledgement (see PlanStream)."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class CameraOutput:
@@ -40,9 +48,9 @@ class CameraOutput:
         def publisher(kind: type, topic: str, qos: QoSProfile) -> Publisher:
             return node.create_publisher(kind, f"{name}/robot/{topic}", qos, qos_overriding_options=overridable)
 
-        self._live = {topic: publisher(kind, topic, IMAGE_QOS) for topic, kind in _LIVE_TOPICS.items()}
-        self.summaries = publisher(PointmapSequence, "plan/sequence", SUMMARY_QOS)
-        self.frames = publisher(PointmapFrame, "plan/frames", IMAGE_QOS)
+        self._live = {topic: publisher(kind, topic, image_qos()) for topic, kind in _LIVE_TOPICS.items()}
+        self.summaries = publisher(PointmapSequence, "plan/sequence", summary_qos())
+        self.frames = publisher(PointmapFrame, "plan/frames", image_qos())
 
     @property
     def camera(self) -> Camera:

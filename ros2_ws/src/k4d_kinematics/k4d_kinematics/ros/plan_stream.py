@@ -13,6 +13,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from k4d_kinematics import se3
+from k4d_kinematics.errors import CameraError, JointStateError, KinematicsError, RobotModelError, TransformError
 from k4d_kinematics.pipeline import camera_transforms
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.ros.camera_output import CameraOutput
@@ -22,6 +23,12 @@ from k4d_kinematics.trajectory import JointTrajectory
 from k4d_kinematics.transforms import TransformSource
 
 _TICK = 0.002
+_ERROR_CODES: dict[type[KinematicsError], int] = {
+    CameraError: PointmapSequence.CAMERA_UNAVAILABLE,
+    TransformError: PointmapSequence.TRANSFORM_UNAVAILABLE,
+    RobotModelError: PointmapSequence.ROBOT_UNAVAILABLE,
+    JointStateError: PointmapSequence.ROBOT_UNAVAILABLE,
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,13 @@ class CameraView:
     output: CameraOutput
     mount_link: str
     transforms: TransformSource
+
+
+def refusal(error: KinematicsError, camera: str, stamp_ns: int) -> PointmapSequence:
+    """The summary of a plan that cannot be shown, with the reason."""
+    code = _ERROR_CODES.get(type(error), PointmapSequence.INVALID_INPUT)
+    header = Header(stamp=time_message(stamp_ns))
+    return PointmapSequence(header=header, camera=camera, error_code=code, error_string=str(error))
 
 
 class PlanStream:

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-from k4d_msgs.msg import PointmapSequence
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -13,16 +12,16 @@ from std_msgs.msg import String
 from tf2_ros import Buffer, TransformListener
 
 from k4d_kinematics.compilation import compile_kernels
-from k4d_kinematics.errors import CameraError, JointStateError, KinematicsError, RobotModelError, TransformError
+from k4d_kinematics.errors import CameraError, JointStateError, KinematicsError, RobotModelError
 from k4d_kinematics.rate_limit import RateLimit
 from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot, described_robot
 from k4d_kinematics.ros.camera_output import CameraOutput
-from k4d_kinematics.ros.conversions import nanoseconds, time_message
+from k4d_kinematics.ros.conversions import nanoseconds
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_kinematics.ros.live_robot import LiveRobot
 from k4d_kinematics.ros.parameters import declare_parameters
 from k4d_kinematics.ros.plan_inputs import PlanTopic, plan_topics
-from k4d_kinematics.ros.plan_stream import CameraView
+from k4d_kinematics.ros.plan_stream import CameraView, refusal
 from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
 from k4d_kinematics.ros.running import run_node
 from k4d_kinematics.ros.tf_transforms import TfSnapshot, mount_link
@@ -34,13 +33,6 @@ JOINT_QOS = QoSProfile(depth=100)
 PLAN_QOS = QoSProfile(depth=10)
 # Some drivers publish best effort, which a reliable subscriber would not hear; deep, since each one is a trigger.
 CAMERA_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
-
-_ERROR_CODES: dict[type[KinematicsError], int] = {
-    CameraError: PointmapSequence.CAMERA_UNAVAILABLE,
-    TransformError: PointmapSequence.TRANSFORM_UNAVAILABLE,
-    RobotModelError: PointmapSequence.ROBOT_UNAVAILABLE,
-    JointStateError: PointmapSequence.ROBOT_UNAVAILABLE,
-}
 
 
 class PointmapNode(Node):
@@ -65,7 +57,9 @@ class PointmapNode(Node):
             self.create_subscription(String, "robot_description", self._on_description, LATCHED_QOS)
         self._subscribe()
         backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1))
-        self._jump = self.get_clock().create_jump_callback(backwards, post_callback=self._on_clock_jump)
+        self._jump = self.get_clock().create_jump_callback(
+            backwards, post_callback=lambda _: self._forget("the clock jumped back")
+        )
 
     def _subscribe(self) -> None:
         self.diagnostics.waiting("joint_states", "no joint state has been received")
@@ -101,6 +95,8 @@ class PointmapNode(Node):
         if self.live is None:
             return
         stamp_ns = nanoseconds(message.header.stamp)
+        if self.live.joints.starts_anew(stamp_ns):
+            self._forget("joint states start anew at an earlier time")
         try:
             self.live.joints.add(stamp_ns, message.name, message.position)
         except JointStateError as error:
@@ -137,7 +133,8 @@ class PointmapNode(Node):
             self.live.plans.start(plan, views)
         except KinematicsError as error:
             self.diagnostics.error(topic.name, str(error))
-            self._refuse(error, now_ns)
+            for output in self.outputs:
+                output.summaries.publish(refusal(error, output.name, now_ns))
             return
         report = self.diagnostics.error if plan.held_frames else self.diagnostics.ok
         report(topic.name, plan.remark or f"{len(plan.trajectory)} frames")
@@ -146,18 +143,11 @@ class PointmapNode(Node):
         link = mount_link(self.transforms, live.robot, output.camera.frame_id, self.config.frame_prefix)
         return CameraView(output, link, TfSnapshot(self.transforms, stamp_ns, self.config.frame_prefix))
 
-    def _refuse(self, error: KinematicsError, now_ns: int) -> None:
-        code = _ERROR_CODES.get(type(error), PointmapSequence.INVALID_INPUT)
-        for output in self.outputs:
-            refusal = PointmapSequence(camera=output.name, error_code=code, error_string=str(error))
-            refusal.header.stamp = time_message(now_ns)
-            output.summaries.publish(refusal)
-
-    def _on_clock_jump(self, jump: object) -> None:
+    def _forget(self, reason: str) -> None:
         self.transforms.clear()
         if self.live is not None:
             self.live.clear()
-        self.get_logger().warning("the clock jumped back: joint states, transforms and plans are forgotten")
+        self.get_logger().warning(f"{reason}: what was known of joints, transforms and plans is forgotten")
 
 
 def main() -> int:

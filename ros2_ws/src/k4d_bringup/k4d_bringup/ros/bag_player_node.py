@@ -34,6 +34,9 @@ class BagPlayerConfig:
     rate: float = described(1.0, "Ratio of playback speed to real time.", (0.01, 100.0))
     stamps: str = described("original", f"What stamps messages get: {' or '.join(STAMPS)} (moved as their times are).")
     wait_for: tuple[str, ...] = described(("",), "Topics that must have a subscriber before playback starts.")
+    settle: float = described(
+        2.0, "Seconds to wait after that, in which other nodes of the graph discover each other.", (0.0, 3600.0)
+    )
     wait_timeout: float = described(60.0, "Seconds to wait for those subscribers.", (0.0, 3600.0))
     linger: float = described(
         2.0, "Seconds to stay after the last message, so that consumers can finish.", (0.0, 3600.0)
@@ -58,6 +61,7 @@ class BagPlayerNode(Node):
         if self._next is None:
             raise BagError(f"{self.config.bag} holds no message")
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._awaited_ns = self._steady.now().nanoseconds
         self._deadline_ns = self._steady.now().nanoseconds + round(self.config.wait_timeout * 1e9)
         self._schedule: Schedule | None = None
         self._stamps: Schedule | None = None
@@ -85,7 +89,9 @@ class BagPlayerNode(Node):
         missing = [topic for topic in self.config.wait_for if topic and self.count_subscribers(topic) == 0]
         if missing and now_ns > self._deadline_ns:
             raise BagError(f"nobody subscribed to {', '.join(missing)} within {self.config.wait_timeout} s")
-        if not missing:
+        if missing:
+            self._awaited_ns = now_ns
+        elif now_ns >= self._awaited_ns + round(self.config.settle * 1e9):
             start_ns = self._bag.start_time
             self._schedule = Schedule(start_ns, now_ns, self.config.rate)
             self._stamps = Schedule(start_ns, self.get_clock().now().nanoseconds, self.config.rate)

@@ -2,6 +2,9 @@
 
 Reads the URDF 1.2 elements that concern kinematics and appearance; inertial, gazebo, transmission, ros2_control and
 other elements are not ours and pass by. Format: http://wiki.ros.org/urdf/XML
+
+Read from the XML itself: urdf_parser_py knows no capsule, refuses whole robots over a transmission, and turns a missing
+parent link into a link named "None". It is the oracle of the tests instead.
 """
 
 import logging

@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo
 
+from k4d_kinematics.errors import CameraError
 from k4d_kinematics.robot_configuration import ConfiguredRobot
 from k4d_kinematics.ros.conversions import camera_message, time_message
 
@@ -71,6 +73,8 @@ def test_bad_cameras_are_named_and_survived(start: Callable[..., Graph], panda: 
         graph.publish("front/camera_info", message)
         graph.until(lambda reason=reason: reason in graph.status("front/camera_info").message, f"a report of {reason}")
         assert graph.status("front/camera_info").level == ERROR
+        with pytest.raises(CameraError, match=r"no calibrated front/camera_info"):
+            _ = graph.node.outputs[0].camera
     graph.move(panda.home, START_NS + 5 * STEP_NS)
     graph.look(FRONT, "front", START_NS + 5 * STEP_NS)
     graph.until(lambda: START_NS + 5 * STEP_NS in pointmaps.stamps_ns(), "a pointmap after the bad calibrations")

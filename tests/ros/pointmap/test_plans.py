@@ -9,6 +9,7 @@ import pytest
 from geometry_msgs.msg import PoseArray, PoseStamped
 from k4d_msgs.msg import PointmapSequence
 from nav_msgs.msg import Path as PathMessage
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -143,6 +144,31 @@ def path_message(kind: str, frame_id: str, T_frame_tool: np.ndarray) -> PathMess
         orientation.x, orientation.y, orientation.z, orientation.w = xyzw.tolist()
         message.poses.append(item if isinstance(message, PathMessage) else item.pose)
     return message
+
+
+def test_the_tool_is_the_link_that_the_parameter_names(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start(plan_frames=2, tool_link="panda_hand")
+    summaries, frames = collect(graph, "front")
+    graph.ready(panda.home)
+    T_base_hand = panda.robot.forward_kinematics(panda.home)[panda.robot.link_index("panda_hand")]
+    graph.publish("tool_path", path_message("nav_msgs/Path", "panda_link0", np.stack([T_base_hand, T_base_hand])))
+    graph.until(lambda: complete(summaries, frames), "a complete sequence")
+    np.testing.assert_allclose(frames.messages[-1].joint_state.position, panda.home, atol=1e-3)
+
+
+def test_the_next_frame_waits_until_the_last_has_arrived(
+    start: Callable[..., Graph], panda: ConfiguredRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = start(plan_frames=FRAMES)
+    summaries, frames = collect(graph, "front")
+    graph.ready(panda.home)
+    monkeypatch.setattr(Publisher, "wait_for_all_acked", lambda publisher, timeout: False)
+    graph.publish("planned_trajectory", plan_message(ARM, np.stack([panda.home[:7]] * 2), [0.0, 1.0]))
+    graph.until(lambda: frames.messages, "the first frame")
+    graph.spin_for(0.2)
+    assert len(frames.messages) == 1
+    monkeypatch.undo()
+    graph.until(lambda: complete(summaries, frames), "the other frames")
 
 
 def test_unreachable_poses_hold_the_joints_and_are_named(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:

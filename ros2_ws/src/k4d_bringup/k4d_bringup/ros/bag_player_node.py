@@ -12,11 +12,12 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, QosDurability
-from rosbags.rosbag2 import Reader
+from rosbags.rosbag2 import Reader, ReaderError
 
 from k4d_bringup.errors import BagError
 from k4d_bringup.ros.message_classes import message_class
 from k4d_bringup.schedule import Schedule
+from k4d_kinematics.errors import KinematicsError
 from k4d_kinematics.ros.conversions import nanoseconds, time_message
 from k4d_kinematics.ros.parameters import declare_parameters, described
 from k4d_kinematics.ros.running import run_node
@@ -53,8 +54,7 @@ class BagPlayerNode(Node):
     def __init__(self) -> None:
         super().__init__("k4d_bag_player_node")
         self.config = declare_parameters(self, BagPlayerConfig)
-        self._bag = Reader(Path(self.config.bag))
-        self._bag.open()
+        self._bag = _open(self.config.bag)
         self._topic_publishers = {connection.id: self._advertise(connection) for connection in self._bag.connections}
         self._messages: Iterator[tuple[Connection, int, bytes]] = iter(self._bag.messages())
         self._next = next(self._messages, None)
@@ -113,6 +113,15 @@ class BagPlayerNode(Node):
         return message
 
 
+def _open(bag: str) -> Reader:
+    try:
+        reader = Reader(Path(bag))
+        reader.open()
+    except (ReaderError, OSError) as error:
+        raise BagError(f"bag {bag!r} cannot be read: {error}") from error
+    return reader
+
+
 def main() -> int:
     """Runs the node; see ``run_node``."""
-    return run_node(BagPlayerNode, BagPlayerConfig, __doc__, BagError)
+    return run_node(BagPlayerNode, BagPlayerConfig, __doc__, (BagError, KinematicsError))

@@ -14,6 +14,7 @@ from k4d_bringup.errors import BagError
 from k4d_bringup.message_types import typestore_for
 from k4d_bringup.ros.installation import share_folders
 from k4d_bringup.ros.message_classes import message_class
+from k4d_kinematics.errors import KinematicsError
 from k4d_kinematics.ros.parameters import declare_parameters, described
 from k4d_kinematics.ros.running import run_node
 
@@ -82,4 +83,4 @@ class BagRecorderNode(Node):
 
 def main() -> int:
     """Runs the node; see ``run_node``."""
-    return run_node(BagRecorderNode, BagRecorderConfig, __doc__, BagError)
+    return run_node(BagRecorderNode, BagRecorderConfig, __doc__, (BagError, KinematicsError))

@@ -1,0 +1,90 @@
+"""The bag player and recorder as processes: what they refuse, and a recording of what was played."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import Stores, get_typestore
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "panda_pick"
+BIN = Path(sys.prefix) / "bin"
+STORE = get_typestore(Stores.ROS2_KILTED)
+
+
+def command(node: str, **parameters: object) -> list[str]:
+    words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    return [str(BIN / node), "--ros-args", *words]
+
+
+@pytest.mark.parametrize(
+    ("node", "parameters", "reason"),
+    [
+        ("k4d_bag_player_node", {"bag": "/nowhere/at_all"}, "/nowhere/at_all"),
+        ("k4d_bag_player_node", {"bag": EXAMPLE, "stamps": "tomorrow"}, "original, now"),
+        ("k4d_bag_player_node", {"bag": EXAMPLE, "bagg": "x"}, "did you mean 'bag'"),
+        (
+            "k4d_bag_player_node",
+            {"bag": EXAMPLE, "wait_for": "[nobody_listens]", "wait_timeout": 0.1},
+            "nobody_listens",
+        ),
+        ("k4d_bag_recorder_node", {"bag": EXAMPLE}, "does not exist yet"),
+        ("k4d_bag_recorder_node", {"bag": "''"}, "does not exist yet"),
+    ],
+)
+def test_wrong_parameters_end_a_node_with_the_reason(node: str, parameters: dict[str, object], reason: str) -> None:
+    done = subprocess.run(command(node, **parameters), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_played_is_recorded(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    recorder = subprocess.Popen(command("k4d_bag_recorder_node", bag=copy, topics="'/(joint_states|tf_static)'"))
+    waiting = "[joint_states, tf_static]"
+    try:
+        player = command("k4d_bag_player_node", bag=EXAMPLE, rate=8.0, stamps="original", wait_for=waiting, linger=1.0)
+        subprocess.run(player, timeout=90, check=True)
+    finally:
+        recorder.send_signal(signal.SIGINT)
+        assert recorder.wait(timeout=30) == 0
+    played, recorded = read(EXAMPLE), read(copy)
+    assert set(recorded) == {"/joint_states", "/tf_static"}
+    assert len(recorded["/tf_static"]) == 1
+    assert recorded["/joint_states"] == played["/joint_states"]
+    assert len(played["/joint_states"]) > 100
+
+
+def read(bag: Path) -> dict[str, list[bytes]]:
+    """Serialised messages by topic."""
+    topics: dict[str, list[bytes]] = {}
+    with Reader(bag) as reader:
+        for connection, _, raw in reader.messages():
+            topics.setdefault(connection.topic, []).append(bytes(raw))
+    return topics
+
+
+def test_stamps_move_to_now_and_keep_their_distances(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    recorder = subprocess.Popen(command("k4d_bag_recorder_node", bag=copy, topics="/joint_states"))
+    started_ns = time.time_ns()
+    try:
+        player = command(
+            "k4d_bag_player_node", bag=EXAMPLE, rate=4.0, stamps="now", wait_for="[joint_states]", linger=1.0
+        )
+        subprocess.run(player, timeout=90, check=True)
+    finally:
+        recorder.send_signal(signal.SIGINT)
+        assert recorder.wait(timeout=30) == 0
+    stamps_ns = [
+        message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        for message in (STORE.deserialize_cdr(raw, "sensor_msgs/msg/JointState") for raw in read(copy)["/joint_states"])
+    ]
+    assert started_ns < stamps_ns[0] < time.time_ns()
+    np.testing.assert_allclose(np.diff(stamps_ns), 20_000_000 / 4.0, atol=2)

@@ -11,6 +11,7 @@ from std_msgs.msg import String
 
 from k4d_kinematics import se3
 from k4d_kinematics.camera import Camera
+from k4d_kinematics.errors import ConfigurationError
 from k4d_kinematics.rendering import Renderer, RenderSettings
 from k4d_kinematics.resources import resolve
 from k4d_kinematics.robot_configuration import ConfiguredRobot
@@ -149,6 +150,10 @@ def test_parameters_are_checked(start: Callable[..., Graph], tmp_path: Path) -> 
     with pytest.raises(ValueError, match="joint_states, camera_info"):
         start(trigger="sometimes")
     rclpy.try_shutdown()
+    for value, reason in (("5", "DOUBLE"), ("-5.0", "out of range")):
+        with pytest.raises(ConfigurationError, match=reason):
+            start(max_rate_hz=value)
+        rclpy.try_shutdown()
     bad = tmp_path / "robot.yaml"
     bad.write_text(PANDA.read_text().replace("urdf:", "urfd:"))
     with pytest.raises(ValueError, match="unknown key 'urfd'; did you mean 'urdf'"):

@@ -6,6 +6,7 @@ from dataclasses import MISSING, field, fields
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
 from k4d_kinematics.errors import ConfigurationError
@@ -31,7 +32,7 @@ def declare_parameters(node: Node, schema: type[T]) -> T:
     """Declares every field of ``schema`` as a parameter of ``node`` and returns their values.
 
     Tuples are declared as arrays. Raises ConfigurationError when a parameter was given that ``schema`` lacks, with the
-    closest valid name; rclpy raises its own errors on wrong types and values out of range.
+    closest valid name, and on wrong types and values out of range.
     """
     valid = {item.name for item in fields(schema)}  # type: ignore[arg-type]
     overrides: Mapping[str, Any] = node._parameter_overrides
@@ -45,7 +46,10 @@ def declare_parameters(node: Node, schema: type[T]) -> T:
         if item.default is MISSING:
             raise ConfigurationError(f"parameter {item.name!r} needs a default")
         default = list(item.default) if isinstance(item.default, tuple) else item.default
-        value = node.declare_parameter(item.name, default, _descriptor(item.metadata, item.default)).value
+        try:
+            value = node.declare_parameter(item.name, default, _descriptor(item.metadata, item.default)).value
+        except ParameterException as error:
+            raise ConfigurationError(f"parameter {item.name!r}: {error}") from error
         values[item.name] = tuple(value) if isinstance(item.default, tuple) else value
     return schema(**values)
 

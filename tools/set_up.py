@@ -119,16 +119,23 @@ def make_environment() -> None:
     if found is not None:
         asked = python_version(wanted) if wanted else found
         if asked != found:
-            raise SetUpError(f"{VENV.name} holds Python {found}, PYTHON={wanted} is {asked}: remove {VENV.name} first")
+            raise SetUpError(
+                f"{VENV.name} holds Python {dotted(found)}, PYTHON={wanted} is {dotted(asked)}: remove {VENV.name} first"
+            )
         return
     for candidate in [wanted] if wanted else CANDIDATES:
         candidate_version = python_version(candidate)
         if candidate_version is not None and candidate_version >= OLDEST_PYTHON:
-            print(f"set-up: making {VENV.name} with {candidate} {candidate_version}", flush=True)
+            print(f"set-up: making {VENV.name} with {candidate} ({dotted(candidate_version)})", flush=True)
             run(candidate, "-m", "venv", "--clear", str(VENV))
             return
     tried = wanted or ", ".join(CANDIDATES)
-    raise SetUpError(f"no Python of at least {OLDEST_PYTHON} runs (tried {tried}); give one as make PYTHON=...")
+    raise SetUpError(f"no Python of at least {dotted(OLDEST_PYTHON)} runs (tried {tried}); give one as make PYTHON=...")
+
+
+def dotted(numbers: tuple[int, ...] | None) -> str:
+    """A version as people write it."""
+    return ".".join(map(str, numbers)) if numbers else "none that runs"
 
 
 def python_version(python: str) -> tuple[int, ...] | None:

@@ -120,7 +120,7 @@ def make_environment() -> None:
         asked = python_version(wanted) if wanted else found
         if asked != found:
             raise SetUpError(
-                f"{VENV.name} holds Python {dotted(found)}, PYTHON={wanted} is {dotted(asked)}: remove {VENV.name} first"
+                f"{VENV.name} holds Python {dotted(found)}, PYTHON={wanted} is {dotted(asked)}: remove it first"
             )
         return
     for candidate in [wanted] if wanted else CANDIDATES:

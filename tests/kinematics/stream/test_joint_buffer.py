@@ -65,6 +65,10 @@ def test_refuses_time_that_stands_or_goes_back(arm: Robot) -> None:
     for stamp_ns in (EPOCH_NS, EPOCH_NS - 10):
         with pytest.raises(JointStateError, match="order of time"):
             buffer.add(stamp_ns, NAMES, np.zeros(4))
+    with pytest.raises(JointStateError, match="order of time, got two of the same stamp"):
+        buffer.add(EPOCH_NS, NAMES, np.zeros(4))
+    with pytest.raises(JointStateError, match=r"order of time, got one 0\.000000010 s before the newest"):
+        buffer.add(EPOCH_NS - 10, NAMES, np.zeros(4))
     buffer.clear()
     with pytest.raises(JointStateError, match="no joint state"):
         _ = buffer.newest
@@ -73,10 +77,18 @@ def test_refuses_time_that_stands_or_goes_back(arm: Robot) -> None:
 
 def test_knows_a_recording_that_is_played_again(arm: Robot) -> None:
     buffer = JointBuffer(arm, horizon_ns=1_000_000_000)
-    assert not buffer.starts_anew(0)
     buffer.add(EPOCH_NS, NAMES, np.zeros(4))
-    assert not buffer.starts_anew(EPOCH_NS - 1_000_000_000)
-    assert buffer.starts_anew(EPOCH_NS - 1_000_000_001)
+    for stamp_ns, left_behind in ((EPOCH_NS - 50, False), (EPOCH_NS - 60, False), (EPOCH_NS - 40, True)):
+        with pytest.raises(JointStateError, match="order of time"):
+            buffer.add(stamp_ns, NAMES, np.zeros(4))
+        assert buffer.is_left_behind == left_behind
+    buffer.add(EPOCH_NS + 1, NAMES, np.zeros(4))
+    assert not buffer.is_left_behind, "stragglers between good states are no new recording"
+
+
+def test_refuses_a_state_without_stamp(arm: Robot) -> None:
+    with pytest.raises(JointStateError, match="must carry a stamp"):
+        JointBuffer(arm, horizon_ns=1).add(0, NAMES, np.zeros(4))
 
 
 def test_needs_a_horizon(arm: Robot) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo
 
 from k4d_kinematics.errors import CameraError
 from k4d_kinematics.robot_configuration import ConfiguredRobot
+from k4d_kinematics.ros import pointmap_node
 from k4d_kinematics.ros.conversions import camera_message, time_message
 
 from .conftest import FRONT, IMAGES, START_NS, WRIST, Graph, joint_state
@@ -94,17 +96,53 @@ def test_a_stamp_without_transform_is_dropped_with_the_frames_name(
 
 
 def test_a_recording_that_is_played_again_starts_anew(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
-    graph = start(joint_history=1.0)
+    graph = start()
     pointmaps = graph.receive(IMAGES["pointmap"], "wrist/robot/pointmap")
     graph.ready(panda.home)
     graph.until(lambda: pointmaps.messages, "a pointmap")
-    again_ns = START_NS - 60_000_000_000
-    for index in range(3):
+    again_ns = START_NS - 1_000_000_000
+    for index in range(5):
         graph.move(panda.home, again_ns + index * STEP_NS)
         graph.spin_for(0.1)
-    graph.look(WRIST, "wrist", again_ns + 2 * STEP_NS)
-    graph.until(lambda: again_ns + 2 * STEP_NS in pointmaps.stamps_ns(), "a pointmap of the earlier time")
+    graph.look(WRIST, "wrist", again_ns + 4 * STEP_NS)
+    graph.until(lambda: again_ns + 4 * STEP_NS in pointmaps.stamps_ns(), "a pointmap of the earlier time")
     assert graph.status("joint_states").level == OK
+
+
+def test_a_foreign_joint_state_changes_nothing(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start()
+    graph.ready(panda.home)
+    for stamp_ns in (0, START_NS - 60_000_000_000, START_NS - 50_000_000_000):
+        graph.publish("joint_states", joint_state(("gripper",), np.zeros(1), stamp_ns), 100)
+    graph.until(lambda: "panda_joint1" in graph.status("joint_states").message, "the report")
+    assert len(graph.node.live.joints) == 1
+    assert graph.node.transforms.can_transform("panda_link0", "wrist_optical", Time())
+
+
+def test_inputs_that_stop_are_named(
+    start: Callable[..., Graph], panda: ConfiguredRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pointmap_node, "_STALE_AFTER", 0.3)
+    graph = start()
+    graph.ready(panda.home)
+    assert graph.status("joint_states").level == OK
+    graph.spin_for(0.4)
+    for name in ("joint_states", "front/camera_info"):
+        assert graph.status(name).level == WARN
+        assert "nothing comes any more" in graph.status(name).message
+
+
+def test_joint_states_before_the_robot_is_known_are_seen(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start(robot="")
+    graph.publish("joint_states", joint_state(panda.robot.joint_names, panda.home, START_NS), 100)
+    graph.until(lambda: "robot_description" in graph.status("joint_states").message, "the report")
+
+
+def test_a_simulated_clock_that_stands_is_named_and_diagnostics_go_on(start: Callable[..., Graph]) -> None:
+    graph = start(use_sim_time="true")
+    graph.until(lambda: "clock" in graph.diagnostics, "diagnostics by their own timer")
+    assert graph.diagnostics["clock"].level == WARN
+    assert "/clock" in graph.diagnostics["clock"].message
 
 
 def test_a_clock_that_jumps_back_clears_what_was_known(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:

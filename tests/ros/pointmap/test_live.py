@@ -140,6 +140,11 @@ def test_a_new_description_is_rendered_from_then_on(start: Callable[..., Graph],
         graph.look(FRONT, "front", stamp_ns)
         graph.until(lambda index=index: len(pointmaps.messages) == index + 1, "a pointmap")
         areas.append(np.isfinite(pixels(pointmaps.messages[-1], np.float32, 3)[..., 0]).sum())
+        timers = len(list(graph.node.timers))
+        graph.publish("robot_description", String(data=ball.format(radius=radius)), LATCHED)
+        graph.spin_for(0.1)
+        assert len(graph.node.live.joints) == 1, "the same description again changed something"
+        assert len(list(graph.node.timers)) == timers == 3, "timers of the robot before were kept"
     assert areas[1] == pytest.approx(4 * areas[0], rel=0.15)
 
 
@@ -150,6 +155,10 @@ def test_parameters_are_checked(start: Callable[..., Graph], tmp_path: Path) -> 
     with pytest.raises(ValueError, match="joint_states, camera_info"):
         start(trigger="sometimes")
     rclpy.try_shutdown()
+    for names in ("[]", "[my cam]", "[a, a]"):
+        with pytest.raises(ConfigurationError, match="cameras"):
+            start(cameras=names)
+        rclpy.try_shutdown()
     for value, reason in (("5", "DOUBLE"), ("-5.0", "out of range")):
         with pytest.raises(ConfigurationError, match=reason):
             start(max_rate_hz=value)

@@ -10,7 +10,7 @@ from geometry_msgs.msg import PoseArray, PoseStamped
 from k4d_msgs.msg import PointmapSequence
 from nav_msgs.msg import Path as PathMessage
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import CameraInfo, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from k4d_kinematics import se3
@@ -18,11 +18,12 @@ from k4d_kinematics.camera import Camera
 from k4d_kinematics.pipeline import render_trajectory
 from k4d_kinematics.rendering import Renderer, RenderSettings
 from k4d_kinematics.robot_configuration import ConfiguredRobot
+from k4d_kinematics.ros import camera_sequence
 from k4d_kinematics.ros.conversions import duration_message, nanoseconds, seconds, time_message, transform_from_message
 from k4d_kinematics.trajectory import JointTrajectory as Trajectory
 from k4d_kinematics.transforms import StaticEdge, StaticTransforms
 
-from .conftest import FRONT, PLAN, START_NS, T_BASE_FRONT, T_HAND_WRIST, WRIST, Graph, Received, joint_state
+from .conftest import FRONT, PLAN, START_NS, T_BASE_FRONT, T_HAND_WRIST, WRIST, Graph, Received, joint_state, stamped
 
 FRAMES = 7
 SEQUENCE, FRAME = PLAN.items()
@@ -171,6 +172,110 @@ def test_the_next_frame_waits_until_the_last_has_arrived(
     graph.until(lambda: complete(summaries, frames), "the other frames")
 
 
+def simple_plan(panda: ConfiguredRobot, stamp_ns: int = START_NS) -> JointTrajectory:
+    message = plan_message(ARM, np.stack([panda.home[:7], panda.home[:7] + 0.2]), [0.0, 1.0])
+    message.header.stamp = time_message(stamp_ns)
+    return message
+
+
+def test_a_plan_keeps_the_camera_that_it_was_accepted_with(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start(plan_frames=60)
+    summaries, frames = collect(graph, "front")
+    graph.ready(panda.home)
+    graph.publish("planned_trajectory", simple_plan(panda))
+    graph.until(lambda: len(frames.messages) > 3, "some frames")
+    graph.look(Camera.pinhole(30, 40, 40.0, 40.0, 19.5, 14.5, frame_id="front_optical"), "front", START_NS)
+    graph.until(lambda: len(frames.messages) > 9, "more frames")
+    graph.publish("front/camera_info", CameraInfo(height=62, width=94))
+    graph.until(lambda: complete(summaries, frames), "the rest of the plan")
+    assert {(frame.pointmap.height, frame.camera_info.width) for frame in frames.messages} == {(62, 94)}
+
+
+def test_a_camera_that_is_not_calibrated_refuses_for_itself(
+    start: Callable[..., Graph], panda: ConfiguredRobot
+) -> None:
+    graph = start(plan_frames=FRAMES)
+    summaries, frames = collect(graph, "front")
+    refusals, _ = collect(graph, "wrist")
+    graph.place_cameras()
+    graph.move(panda.home, START_NS)
+    graph.look(FRONT, "front", START_NS)
+    graph.until(lambda: graph.node.outputs[0]._camera and len(graph.node.live.joints), "camera and joints")
+    graph.publish("planned_trajectory", simple_plan(panda))
+    graph.until(lambda: complete(summaries, frames) and refusals.messages, "one sequence and one refusal")
+    (refused,) = refusals.messages
+    assert refused.error_code == PointmapSequence.CAMERA_UNAVAILABLE
+    assert refused.source == PointmapSequence.SOURCE_PLANNED_TRAJECTORY
+    assert nanoseconds(refused.header.stamp) == START_NS
+    assert refused.header.frame_id == "panda_link0"
+    assert "camera wrist" in graph.status("planned_trajectory").message
+
+
+def test_a_plan_waits_for_the_transform_of_its_stamp(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start(plan_frames=2, cameras="[front]", transform_timeout=20.0)
+    summaries, frames = collect(graph, "front")
+    graph.move(panda.home, START_NS)
+    graph.look(FRONT, "front", START_NS)
+    later_ns = START_NS + 10_000_000
+    for stamp_ns in (START_NS, START_NS + 1):
+        graph._moving.sendTransform(stamped("panda_link0", "front_optical", T_BASE_FRONT, stamp_ns))
+    graph.until(lambda: graph.node.outputs[0]._camera and len(graph.node.live.joints), "camera and joints")
+    graph.publish("planned_trajectory", simple_plan(panda, later_ns))
+    graph.spin_for(0.3)
+    assert not summaries.messages
+    graph._moving.sendTransform(stamped("panda_link0", "front_optical", T_BASE_FRONT, later_ns + 1))
+    graph.until(lambda: complete(summaries, frames), "the sequence")
+    assert summaries.messages[0].error_code == PointmapSequence.NONE
+
+
+def test_plans_are_not_rendered_for_nobody(
+    start: Callable[..., Graph], panda: ConfiguredRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = start(plan_frames=FRAMES)
+    summaries = graph.receive(PointmapSequence, "front/robot/plan/sequence")
+    graph.ready(panda.home)
+    rendered = []
+    monkeypatch.setattr(Renderer, "render", lambda *words, **options: rendered.append(words))
+    graph.publish("planned_trajectory", simple_plan(panda))
+    graph.until(lambda: summaries.messages, "the summary")
+    graph.until(lambda: not graph.node.live.plans._sequences, "the end of the plan")
+    assert not rendered
+
+
+def test_a_consumer_that_stalls_holds_nobody_up_for_long(
+    start: Callable[..., Graph], panda: ConfiguredRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_sequence, "_PATIENCE", 0.02)
+    graph = start(plan_frames=FRAMES)
+    fronts, wrists = collect(graph, "front"), collect(graph, "wrist")
+    graph.ready(panda.home)
+    monkeypatch.setattr(Publisher, "wait_for_all_acked", lambda publisher, timeout: "front" not in publisher.topic_name)
+    graph.publish("planned_trajectory", simple_plan(panda))
+    graph.until(lambda: complete(*wrists) and complete(*fronts), "both sequences")
+    graph.until(lambda: graph.status("plan of camera front").level == b"\x02", "the report")
+
+
+def test_cameras_take_turns(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start(plan_frames=60)
+    (_, fronts), (_, wrists) = collect(graph, "front"), collect(graph, "wrist")
+    graph.ready(panda.home)
+    graph.publish("planned_trajectory", simple_plan(panda))
+    graph.until(lambda: len(fronts.messages) >= 20, "a third of the front camera's frames")
+    assert len(wrists.messages) >= 5
+
+
+def test_published_frames_carry_the_prefix(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start(plan_frames=2, cameras="[front]", frame_prefix="left/")
+    summaries, frames = collect(graph, "front")
+    graph._fixed.sendTransform(stamped("left/panda_link0", "front_optical", T_BASE_FRONT, 0))
+    graph.publish("joint_states", joint_state(panda.robot.joint_names, panda.home, START_NS), 100)
+    graph.look(FRONT, "front", START_NS)
+    graph.until(lambda: graph.node.outputs[0]._camera and len(graph.node.live.joints), "camera and joints")
+    graph.publish("planned_trajectory", simple_plan(panda))
+    graph.until(lambda: complete(summaries, frames), "the sequence")
+    assert summaries.messages[0].header.frame_id == frames.messages[0].base_frame_id == "left/panda_link0"
+
+
 def test_unreachable_poses_hold_the_joints_and_are_named(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
     graph = start(plan_frames=5)
     summaries, frames = collect(graph, "front")
@@ -240,6 +345,11 @@ def test_bad_plans_are_refused_with_the_reason_and_survived(
         refusal = summaries.messages[-1]
         assert refusal.error_code != PointmapSequence.NONE, name
         assert refusal.frame_count == 0, name
+        if topic == "tool_path" and name != "unknown frame":
+            assert (refusal.error_code, refusal.source) == (
+                PointmapSequence.INVALID_INPUT,
+                PointmapSequence.SOURCE_TOOL_PATH,
+            )
         assert reason in refusal.error_string, f"{name}: {refusal.error_string}"
         assert graph.status(topic).level == b"\x02", name
         assert reason in graph.status(topic).message, name

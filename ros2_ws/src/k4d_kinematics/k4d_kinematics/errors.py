@@ -56,6 +56,10 @@ class CameraError(KinematicsError):
     """A camera is uncalibrated, of zero size, non-finite or of an unknown distortion model."""
 
 
+class NotReadyError(CameraError):
+    """A camera's renderer is still being made; it will be there in a while."""
+
+
 class TransformError(KinematicsError):
     """A transform between two frames is not known at the asked time."""
 

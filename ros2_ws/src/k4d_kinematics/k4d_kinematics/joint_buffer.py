@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,9 @@ from k4d_kinematics.errors import JointStateError
 from k4d_kinematics.robot import Robot
 
 Array = NDArray[np.float64]
+
+# So many states in a row that lie before the newest, in order among themselves, are no stragglers.
+_LATE_IN_ORDER = 2
 
 
 class JointBuffer:
@@ -28,29 +32,40 @@ class JointBuffer:
         self._horizon_ns = horizon_ns
         self._stamps_ns: deque[int] = deque()
         self._positions: deque[Array] = deque()
+        self._late_ns, self._late_in_order = 0, 0
 
     def __len__(self) -> int:
         return len(self._stamps_ns)
 
-    def starts_anew(self, stamp_ns: int) -> bool:
-        """Whether a stamp lies further back than the buffer reaches, as when a recording is played again."""
-        return bool(self._stamps_ns) and stamp_ns < self._stamps_ns[-1] - self._horizon_ns
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether the last refused states were in order of time among themselves: a recording is played again."""
+        return self._late_in_order >= _LATE_IN_ORDER
 
     def add(self, stamp_ns: int, names: Sequence[str], positions: ArrayLike) -> Array:
         """Stores one joint state and returns its positions (J,) in the robot's order.
 
-        Raises JointStateError on missing joints, non-finite numbers, or a stamp not after the newest one.
+        Raises JointStateError on missing joints, non-finite numbers, no stamp, or one not after the newest.
         """
         ordered = self._robot.order_positions(names, positions)  # (J,)
+        if stamp_ns <= 0:
+            raise JointStateError(f"joint states must carry a stamp after 0 s, got {stamp_ns * 1e-9:.6f} s")
         if self._stamps_ns and stamp_ns <= self._stamps_ns[-1]:
-            behind = (self._stamps_ns[-1] - stamp_ns) * 1e-9
-            raise JointStateError(f"joint states must come in order of time, got one {behind:.6f} s before the newest")
+            self._refuse(stamp_ns)
+        self._late_in_order = 0
         self._stamps_ns.append(stamp_ns)
         self._positions.append(ordered)
         while self._stamps_ns[0] < stamp_ns - self._horizon_ns:
             self._stamps_ns.popleft()
             self._positions.popleft()
         return ordered
+
+    def _refuse(self, stamp_ns: int) -> NoReturn:
+        self._late_in_order = self._late_in_order + 1 if stamp_ns > self._late_ns else 1
+        self._late_ns = stamp_ns
+        behind = (self._stamps_ns[-1] - stamp_ns) * 1e-9
+        what = f"one {behind:.9f} s before the newest" if behind else "two of the same stamp"
+        raise JointStateError(f"joint states must come in order of time, got {what}")
 
     def at(self, stamp_ns: int) -> Array:
         """Positions (J,) at a moment, linear between samples.
@@ -88,3 +103,4 @@ class JointBuffer:
         """Forgets everything, as when the clock jumps back."""
         self._stamps_ns.clear()
         self._positions.clear()
+        self._late_ns, self._late_in_order = 0, 0

@@ -1,9 +1,9 @@
 """One camera of the pointmap node: its calibration in, its topics out."""
 
-import numpy as np
+from concurrent.futures import Future, ThreadPoolExecutor
+
 from cv_bridge import CvBridge
 from k4d_msgs.msg import PointmapFrame, PointmapSequence
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -13,11 +13,19 @@ from std_msgs.msg import Header
 
 from k4d_kinematics import se3
 from k4d_kinematics.camera import Camera
-from k4d_kinematics.errors import CameraError
+from k4d_kinematics.errors import CameraError, NotReadyError
 from k4d_kinematics.rendering import Renderer, RenderSettings, RobotImage
-from k4d_kinematics.ros.conversions import camera_from_message, camera_message, cloud_message, time_message
+from k4d_kinematics.ros.conversions import (
+    camera_from_message,
+    camera_message,
+    cloud_message,
+    mask_message,
+    time_message,
+)
 from k4d_kinematics.surface import RobotSurface
 
+# Longest wait for a renderer within a callback; most are made in milliseconds.
+_PREPARATION_PATIENCE = 0.1
 _LIVE_TOPICS = {"pointmap": Image, "mask": Image, "preview": Image, "points": PointCloud2, "camera_info": CameraInfo}
 
 
@@ -30,7 +38,7 @@ def image_qos() -> QoSProfile:
 
 
 def summary_qos() -> QoSProfile:
-    """The newest summary reaches late consumers; the frames come paced by acknowledgement (see PlanStream)."""
+    """The newest summary reaches late consumers; the frames come paced by acknowledgement (see CameraSequence)."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -41,7 +49,8 @@ class CameraOutput:
         self.name = name
         self._bridge = CvBridge()
         self._camera: Camera | None = None
-        self._renderers: dict[bool, Renderer] = {}
+        self._renderers: dict[bool, tuple[RobotSurface, Future[Renderer]]] = {}
+        self._worker = ThreadPoolExecutor(1)
         self._images: dict[bool, RobotImage] = {}
         overridable = QoSOverridingOptions.with_default_policies()
 
@@ -74,12 +83,19 @@ class CameraOutput:
         self._camera = camera
 
     def renderer(self, surface: RobotSurface, *, rgb: bool) -> Renderer:
-        """The renderer of this camera, made at first use of a surface. Raises CameraError without a calibration."""
+        """The renderer of this camera, made at first use of a surface in a thread: a large lens takes seconds.
+
+        Raises CameraError without a calibration, NotReadyError while the renderer is being made.
+        """
         known = self._renderers.get(rgb)
-        if known is None or known.surface is not surface:
+        if known is None or known[0] is not surface:
             self._images.pop(rgb, None)
-            self._renderers[rgb] = Renderer(surface, self.camera, RenderSettings(rgb=rgb))
-        return self._renderers[rgb]
+            made = self._worker.submit(Renderer, surface, self.camera, RenderSettings(rgb=rgb))
+            known = self._renderers[rgb] = (surface, made)
+        try:
+            return known[1].result(timeout=_PREPARATION_PATIENCE)
+        except TimeoutError as error:
+            raise NotReadyError(f"the lens of camera {self.name} is being prepared") from error
 
     def publish_live(self, surface: RobotSurface, T_cam_link: se3.Array, stamp_ns: int) -> None:
         """Renders the robot at link poses (L, 4, 4) and publishes what is listened to, stamped ``stamp_ns``."""
@@ -93,27 +109,14 @@ class CameraOutput:
             if "points" in wanted:
                 self._live["points"].publish(cloud_message(image.points_cam, pointmap.data, header))
         if "mask" in wanted:
-            self._live["mask"].publish(self._mask(image.mask, header))
+            self._live["mask"].publish(mask_message(self._bridge, image.mask, header))
         if "preview" in wanted:
             self._live["preview"].publish(self._bridge.cv2_to_imgmsg(image.rgb, "rgb8", header=header))
         if "camera_info" in wanted:
             self._live["camera_info"].publish(camera_message(self.camera, header.stamp))
-
-    def frame(self, surface: RobotSurface, T_cam_link: se3.Array, header: Header, *, rgb: bool) -> PointmapFrame:
-        """The images of one planned frame at link poses (L, 4, 4); the caller fills in what it belongs to."""
-        image = self._render(surface, T_cam_link, rgb=rgb)
-        message = PointmapFrame(header=header, camera_info=camera_message(self.camera, header.stamp))
-        message.pointmap = self._bridge.cv2_to_imgmsg(image.points_cam, "32FC3", header=header)
-        message.mask = self._mask(image.mask, header)
-        if rgb:
-            message.rgb = self._bridge.cv2_to_imgmsg(image.rgb, "rgb8", header=header)
-        return message
 
     def _render(self, surface: RobotSurface, T_cam_link: se3.Array, *, rgb: bool) -> RobotImage:
         """The robot's image in arrays that the next call overwrites; messages hold copies."""
         image = self.renderer(surface, rgb=rgb).render(T_cam_link, reuse=self._images.get(rgb))
         self._images[rgb] = image
         return image
-
-    def _mask(self, mask: NDArray[np.bool_], header: Header) -> Image:
-        return self._bridge.cv2_to_imgmsg(mask.view(np.uint8) * 255, "mono8", header=header)

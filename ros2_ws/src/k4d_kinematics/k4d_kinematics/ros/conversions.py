@@ -5,16 +5,17 @@ import array
 import numpy as np
 from builtin_interfaces.msg import Duration as DurationMessage
 from builtin_interfaces.msg import Time as TimeMessage
+from cv_bridge import CvBridge
 from geometry_msgs.msg import Pose, PoseArray, Transform
 from nav_msgs.msg import Path as PathMessage
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 
 from k4d_kinematics import se3
 from k4d_kinematics.camera import Camera, RegionOfInterest
-from k4d_kinematics.errors import TrajectoryError
+from k4d_kinematics.errors import TrajectoryError, TransformError
 from k4d_kinematics.trajectory import JointTrajectory
 
 _NANOSECONDS = 1_000_000_000
@@ -69,7 +70,7 @@ def tool_path_from_message(message: PathMessage | PoseArray, rate_hz: float) -> 
     """Poses (T, 4, 4) in the message's frame and their times (T,) in seconds from the first.
 
     A Path's own stamps are the times when they differ; a PoseArray, or a Path whose stamps are all the same, is played
-    at ``rate_hz``. Raises TrajectoryError when it is empty, TransformError on malformed poses.
+    at ``rate_hz``. Raises TrajectoryError when it is empty or a pose is malformed.
     """
     stamped = message.poses if isinstance(message, PathMessage) else []
     poses = [item.pose for item in stamped] if stamped else list(message.poses)
@@ -85,7 +86,10 @@ def tool_path_from_message(message: PathMessage | PoseArray, rate_hz: float) -> 
         times = (np.array(stamps_ns) - stamps_ns[0]) / _NANOSECONDS
     else:
         times = np.arange(len(poses)) / rate_hz
-    return np.stack([pose_from_message(pose) for pose in poses]), times
+    try:
+        return np.stack([pose_from_message(pose) for pose in poses]), times
+    except TransformError as error:
+        raise TrajectoryError(f"a tool path must hold rigid poses: {error}") from error
 
 
 def trajectory_from_message(message: JointTrajectoryMessage) -> JointTrajectory:
@@ -97,6 +101,8 @@ def trajectory_from_message(message: JointTrajectoryMessage) -> JointTrajectory:
         raise TrajectoryError("a planned trajectory must hold at least one point, got none")
     positions = [list(point.positions) for point in message.points]
     velocities = [list(point.velocities) for point in message.points]
+    if any(velocities) and not all(velocities):
+        raise TrajectoryError("a planned trajectory must have velocities at all of its points or at none")
     return JointTrajectory.from_points(
         list(message.joint_names),
         positions,
@@ -141,6 +147,11 @@ def camera_message(camera: Camera, stamp: TimeMessage) -> CameraInfo:
     message.roi.x_offset, message.roi.y_offset = roi.x_offset, roi.y_offset
     message.roi.height, message.roi.width, message.roi.do_rectify = roi.height, roi.width, roi.do_rectify
     return message
+
+
+def mask_message(bridge: CvBridge, mask: NDArray[np.bool_], header: Header) -> Image:
+    """A mono8 image, 255 where ``mask`` (H, W) is True, 0 elsewhere."""
+    return bridge.cv2_to_imgmsg(mask.view(np.uint8) * np.uint8(255), "mono8", header=header)
 
 
 def cloud_message(points_cam: NDArray[np.float32], data: "array.array[int]", header: Header) -> PointCloud2:

@@ -1,33 +1,39 @@
 """What a node lacks or could not use, and since when, as diagnostic_msgs."""
 
+import re
+import time
 from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 _PERIOD = 1.0
+_NUMBERS = re.compile(r"[-\d.]+")
 
 
 @dataclass
 class _Condition:
     level: bytes
     message: str
-    since_ns: int
+    since: float  # seconds of the monotonic clock, which also runs where the simulated one is paused
+    renewed: float
+    stale_after: float
     errors: int = 0
 
 
 class Diagnostics:
-    """Publishes one status a named condition on /diagnostics each second."""
+    """Publishes one status a named condition on /diagnostics each second, also while a simulated clock stands."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._conditions: dict[str, _Condition] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._timer = node.create_timer(_PERIOD, self.publish)
+        self._timer = node.create_timer(_PERIOD, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def ok(self, name: str, message: str = "ok") -> None:
-        """The condition ``name`` holds."""
-        self._set(name, DiagnosticStatus.OK, message)
+    def ok(self, name: str, message: str = "ok", *, stale_after: float = float("inf")) -> None:
+        """The condition ``name`` holds; it turns into a warning unless it is renewed within ``stale_after`` seconds."""
+        self._set(name, DiagnosticStatus.OK, message, stale_after)
 
     def waiting(self, name: str, message: str) -> None:
         """Something has not come yet; ``message`` says what."""
@@ -39,18 +45,18 @@ class Diagnostics:
         self._conditions[name].errors += 1
         self._node.get_logger().error(f"{name}: {message}", throttle_duration_sec=1.0)
 
-    def message(self, name: str) -> str:
-        """The present message of a condition, empty where it is unknown."""
-        return self._conditions[name].message if name in self._conditions else ""
-
     def publish(self) -> None:
         """Publishes all conditions now."""
-        now = self._node.get_clock().now()
+        self._check_clock()
         array = DiagnosticArray()
-        array.header.stamp = now.to_msg()
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        now = time.monotonic()
         for name, condition in self._conditions.items():
-            lasting = (now.nanoseconds - condition.since_ns) * 1e-9
-            values = {"since_s": f"{lasting:.1f}", "errors": str(condition.errors)}
+            if condition.level == DiagnosticStatus.OK and now - condition.renewed > condition.stale_after:
+                last = condition.renewed
+                self._set(name, DiagnosticStatus.WARN, f"nothing comes any more; it was: {condition.message}")
+                condition.since = last
+            values = {"since_s": f"{now - condition.since:.1f}", "errors": str(condition.errors)}
             array.status.append(
                 DiagnosticStatus(
                     level=condition.level,
@@ -61,10 +67,17 @@ class Diagnostics:
             )
         self._publisher.publish(array)
 
-    def _set(self, name: str, level: bytes, message: str) -> None:
-        known = self._conditions.get(name)
-        if known is None:
-            known = self._conditions[name] = _Condition(level, message, self._node.get_clock().now().nanoseconds)
-        if known.level != level:
-            known.since_ns = self._node.get_clock().now().nanoseconds
-        known.level, known.message = level, message
+    def _check_clock(self) -> None:
+        if self._node.get_parameter("use_sim_time").value:
+            if self._node.get_clock().now().nanoseconds == 0:
+                self.waiting("clock", "use_sim_time is set and no /clock has been received")
+            else:
+                self.ok("clock", "simulated")
+
+    def _set(self, name: str, level: bytes, message: str, stale_after: float = float("inf")) -> None:
+        now = time.monotonic()
+        known = self._conditions.setdefault(name, _Condition(level, message, now, now, stale_after))
+        # Figures in a message change with each occurrence of the same cause.
+        if (known.level, _NUMBERS.sub("", known.message)) != (level, _NUMBERS.sub("", message)):
+            known.since = now
+        known.level, known.message, known.renewed, known.stale_after = level, message, now, stale_after

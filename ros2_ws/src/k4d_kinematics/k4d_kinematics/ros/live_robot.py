@@ -5,6 +5,7 @@ from tf2_ros import Buffer
 
 from k4d_kinematics.joint_buffer import JointBuffer
 from k4d_kinematics.robot_configuration import ConfiguredRobot
+from k4d_kinematics.ros.camera_output import CameraOutput
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_kinematics.ros.live_stream import LiveStream
 from k4d_kinematics.ros.plan_inputs import PlanInputs
@@ -19,19 +20,27 @@ class LiveRobot:
         self,
         node: Node,
         configured: ConfiguredRobot,
+        outputs: list[CameraOutput],
         transforms: Buffer,
         diagnostics: Diagnostics,
         config: PointmapNodeConfig,
     ) -> None:
         robot, surface = configured.robot, configured.surface
+        self._node = node
         self.robot = robot
         self.joints = JointBuffer(robot, round(config.joint_history * 1e9))
         self.stream = LiveStream(node, robot, surface, self.joints, transforms, diagnostics, config)
-        self.plans = PlanStream(node, robot, surface, rgb=config.plan_rgb)
-        self.inputs = PlanInputs(robot, config.tool_link or configured.tool_link, self.joints, transforms, config)
+        inputs = PlanInputs(robot, config.tool_link or configured.tool_link, self.joints, transforms, config)
+        self.plans = PlanStream(node, robot, surface, inputs, outputs, transforms, diagnostics, config)
 
     def clear(self) -> None:
-        """Forgets joints, waiting pointmaps and unfinished plans, as when the clock jumps back or the robot changes."""
+        """Forgets joints, waiting pointmaps and unfinished plans, as when the clock jumps back."""
         self.joints.clear()
         self.stream.clear()
         self.plans.stop()
+
+    def close(self) -> None:
+        """Forgets everything and stops its timers, as when another robot takes its place."""
+        self.clear()
+        for timer in (self.stream.timer, self.plans.timer):
+            self._node.destroy_timer(timer)

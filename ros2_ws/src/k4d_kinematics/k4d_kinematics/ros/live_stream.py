@@ -19,6 +19,7 @@ from k4d_kinematics.ros.tf_transforms import TfSnapshot
 from k4d_kinematics.surface import RobotSurface
 
 _RETRY_PERIOD = 0.005
+_STALE_AFTER = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class LiveStream:
         self._frame_prefix, self._timeout = config.frame_prefix, config.transform_timeout
         self._pending: deque[_Pending] = deque()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(_RETRY_PERIOD, self.drain, clock=steady, autostart=False)
+        self.timer = node.create_timer(_RETRY_PERIOD, self.drain, clock=steady, autostart=False)
 
     def ask(self, output: CameraOutput, stamp_ns: int) -> None:
         """Asks for the pointmap of one camera at one stamp."""
@@ -66,12 +67,12 @@ class LiveStream:
                 else:
                     self._diagnostics.error(condition, f"dropped a pointmap after {self._timeout} s: {error}")
             else:
-                self._diagnostics.ok(condition, "publishing")
+                self._diagnostics.ok(condition, "publishing", stale_after=_STALE_AFTER)
         self._pending = waiting
-        if waiting and self._timer.is_canceled():
-            self._timer.reset()
+        if waiting and self.timer.is_canceled():
+            self.timer.reset()
         elif not waiting:
-            self._timer.cancel()
+            self.timer.cancel()
 
     def clear(self) -> None:
         """Forgets what waits, as when the clock jumps back."""

@@ -50,7 +50,7 @@ def declare_parameters(node: Node, schema: type[T]) -> T:
             value = node.declare_parameter(item.name, default, _descriptor(item.metadata, item.default)).value
         except ParameterException as error:
             raise ConfigurationError(f"parameter {item.name!r}: {error}") from error
-        values[item.name] = tuple(value) if isinstance(item.default, tuple) else value
+        values[item.name] = tuple(value or ()) if isinstance(item.default, tuple) else value
     return schema(**values)
 
 

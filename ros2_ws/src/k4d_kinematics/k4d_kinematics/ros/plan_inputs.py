@@ -16,12 +16,12 @@ from tf2_ros import Buffer
 from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 
 from k4d_kinematics.composition import complete, concatenate, hold_velocities, sampled_from
-from k4d_kinematics.errors import TrajectoryError
+from k4d_kinematics.errors import JointStateError, TrajectoryError
 from k4d_kinematics.ik import DampedLeastSquaresIk, follow_tool_path
 from k4d_kinematics.joint_buffer import JointBuffer
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.ros.conversions import nanoseconds, tool_path_from_message, trajectory_from_message
-from k4d_kinematics.ros.plan_stream import Plan
+from k4d_kinematics.ros.plan import Plan
 from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
 from k4d_kinematics.ros.tf_transforms import TfSnapshot
 from k4d_kinematics.trajectory import JointTrajectory
@@ -73,6 +73,7 @@ class PlanInputs:
 
     def joint_velocities(self, message: JointState, now_ns: int) -> Plan:
         """Commanded joint velocities, held for the configured horizon."""
+        self._check_size(len(message.name))
         result = hold_velocities(
             self._robot,
             self._joints.newest,
@@ -91,7 +92,10 @@ class PlanInputs:
                 f"the start state must have one position a name, got {len(start.position)} for {len(start.name)}"
             )
         known.update(zip(start.name, start.position, strict=True))
-        return self._robot.order_positions(list(known), list(known.values()))
+        try:
+            return self._robot.order_positions(list(known), list(known.values()))
+        except JointStateError as error:
+            raise TrajectoryError(f"the start state is not usable: {error}") from error
 
     def _plan(
         self,
@@ -115,22 +119,34 @@ class PlanInputs:
 
 @dataclass(frozen=True)
 class PlanTopic:
-    """A topic that brings plans: its name, its message type, and what makes a plan of a message at a moment in ns."""
+    """A topic that brings plans: its name, its message type, the SOURCE constant of PointmapSequence that stands for
+    it, and what makes a plan of a message at a moment in ns.
+    """
 
     name: str
     message_type: type
+    source: int
     convert: Callable[[PlanInputs, Any, int], Plan]
 
 
 def plan_topics(tool_path_type: str) -> list[PlanTopic]:
     """The topics that bring plans; MoveIt's is among them where moveit_msgs is installed."""
+    path_type = PathMessage if tool_path_type == "nav_msgs/Path" else PoseArray
     topics = [
-        PlanTopic("planned_trajectory", JointTrajectoryMessage, PlanInputs.planned_trajectory),
-        PlanTopic("tool_path", PathMessage if tool_path_type == "nav_msgs/Path" else PoseArray, PlanInputs.tool_path),
-        PlanTopic("joint_velocities", JointState, PlanInputs.joint_velocities),
+        PlanTopic(
+            "planned_trajectory",
+            JointTrajectoryMessage,
+            PointmapSequence.SOURCE_PLANNED_TRAJECTORY,
+            PlanInputs.planned_trajectory,
+        ),
+        PlanTopic("tool_path", path_type, PointmapSequence.SOURCE_TOOL_PATH, PlanInputs.tool_path),
+        PlanTopic(
+            "joint_velocities", JointState, PointmapSequence.SOURCE_JOINT_VELOCITIES, PlanInputs.joint_velocities
+        ),
     ]
     if importlib.util.find_spec("moveit_msgs") is not None:
         from moveit_msgs.msg import DisplayTrajectory
 
-        topics.append(PlanTopic("display_planned_path", DisplayTrajectory, PlanInputs.displayed_path))
+        source = PointmapSequence.SOURCE_DISPLAYED_PATH
+        topics.append(PlanTopic("display_planned_path", DisplayTrajectory, source, PlanInputs.displayed_path))
     return topics

@@ -1,160 +1,165 @@
-"""Plans of the pointmap node: from a trajectory to a published sequence, one frame at a time."""
+"""Plans of the pointmap node: accepted when all that they need is known, published while the node goes on."""
 
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
-from k4d_msgs.msg import PointmapSequence
-from numpy.typing import NDArray
-from rclpy.duration import Duration
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
+from tf2_ros import Buffer
 
-from k4d_kinematics import se3
-from k4d_kinematics.errors import CameraError, JointStateError, KinematicsError, RobotModelError, TransformError
-from k4d_kinematics.pipeline import camera_transforms
+from k4d_kinematics.errors import KinematicsError, NotReadyError, TransformError
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.ros.camera_output import CameraOutput
-from k4d_kinematics.ros.conversions import duration_message, time_message, transform_message
+from k4d_kinematics.ros.camera_sequence import CameraSequence
+from k4d_kinematics.ros.conversions import nanoseconds, time_message
+from k4d_kinematics.ros.diagnostics import Diagnostics
+from k4d_kinematics.ros.plan import Plan, refusal
+from k4d_kinematics.ros.plan_inputs import PlanInputs, PlanTopic
+from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
+from k4d_kinematics.ros.tf_transforms import TfSnapshot, mount_link
 from k4d_kinematics.surface import RobotSurface
-from k4d_kinematics.trajectory import JointTrajectory
-from k4d_kinematics.transforms import TransformSource
 
 _TICK = 0.002
-_ERROR_CODES: dict[type[KinematicsError], int] = {
-    CameraError: PointmapSequence.CAMERA_UNAVAILABLE,
-    TransformError: PointmapSequence.TRANSFORM_UNAVAILABLE,
-    RobotModelError: PointmapSequence.ROBOT_UNAVAILABLE,
-    JointStateError: PointmapSequence.ROBOT_UNAVAILABLE,
-}
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A future of the robot: its trajectory in the robot's joint order, and where it came from.
+@dataclass
+class _Candidate:
+    """A message that is being made a plan, and the cameras that have not shown or refused it yet."""
 
-    ``transform_stamp_ns`` is when tf2 is asked for the cameras' places: the plan's own stamp, or 0 for the newest
-    transforms where it has none. ``source`` is a SOURCE constant of PointmapSequence; ``held_frames`` are the frames
-    whose tool pose could not be reached; ``remark`` says what an operator should know about the trajectory.
-    """
+    topic: PlanTopic
+    message: Any
+    now_ns: int
+    deadline: float  # seconds of the monotonic clock, which also runs where the simulated one is paused
+    waiting: list[CameraOutput]
+    plan: "Future[Plan]"
+    reasons: list[str] = field(default_factory=list)
 
-    stamp_ns: int
-    transform_stamp_ns: int
-    trajectory: JointTrajectory
-    source: int
-    held_frames: tuple[int, ...] = ()
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class CameraView:
-    """How one camera looks at a plan: its output, and where tf2 had it relative to the link that it rides on."""
-
-    output: CameraOutput
-    mount_link: str
-    transforms: TransformSource
-
-
-def refusal(error: KinematicsError, camera: str, stamp_ns: int) -> PointmapSequence:
-    """The summary of a plan that cannot be shown, with the reason."""
-    code = _ERROR_CODES.get(type(error), PointmapSequence.INVALID_INPUT)
-    header = Header(stamp=time_message(stamp_ns))
-    return PointmapSequence(header=header, camera=camera, error_code=code, error_string=str(error))
+    @property
+    def header(self) -> Header:
+        """When the plan starts: the message's stamp, or when it came."""
+        stamp_ns = nanoseconds(self.message.header.stamp) if hasattr(self.message, "header") else 0
+        return Header(stamp=time_message(stamp_ns or self.now_ns))
 
 
 class PlanStream:
-    """Publishes the pointmaps of the newest plan without blocking: the next frame goes when the last has arrived."""
+    """Publishes the pointmaps of the newest plan for all cameras side by side.
 
-    def __init__(self, node: Node, robot: Robot, surface: RobotSurface, *, rgb: bool) -> None:
-        self._robot, self._surface, self._rgb = robot, surface, rgb
-        self._frames: Iterator[CameraOutput] | None = None
-        self._last: CameraOutput | None = None
-        self._timer = node.create_timer(_TICK, self._tick, autostart=False)
+    Inverse kinematics runs in a thread of its own. A plan or camera whose transforms or renderer are not there yet
+    waits for them up to the configured timeout; a camera that cannot show a plan refuses it for itself.
+    """
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether frames of a plan are still to be published."""
-        return self._frames is not None
+    def __init__(
+        self,
+        node: Node,
+        robot: Robot,
+        surface: RobotSurface,
+        inputs: PlanInputs,
+        outputs: list[CameraOutput],
+        transforms: Buffer,
+        diagnostics: Diagnostics,
+        config: PointmapNodeConfig,
+    ) -> None:
+        self._robot, self._surface, self._inputs, self._outputs = robot, surface, inputs, outputs
+        self._transforms, self._diagnostics, self._config = transforms, diagnostics, config
+        self._candidate: _Candidate | None = None
+        self._sequences: list[CameraSequence] = []
+        self._worker = ThreadPoolExecutor(1)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.timer = node.create_timer(_TICK, self._tick, clock=steady, autostart=False)
 
-    def start(self, plan: Plan, views: list[CameraView]) -> None:
-        """Replaces whatever is being published by ``plan``. Raises TransformError when a camera has no place."""
-        T_base_link = self._robot.forward_kinematics(plan.trajectory.positions)  # (T, L, 4, 4)
-        T_cam_base = [self._camera_transforms(plan, view, T_base_link) for view in views]
-        summaries = [self._summary(plan, view) for view in views]
-        for view, summary in zip(views, summaries, strict=True):
-            view.output.summaries.publish(summary)
-        outputs = [view.output for view in views]
-        self._frames = self._publish_frames(plan, list(zip(outputs, summaries, T_cam_base, strict=True)), T_base_link)
-        self._last = None
-        self._timer.reset()
+    def accept(self, topic: PlanTopic, message: Any, now_ns: int) -> None:
+        """Takes a message that came at ``now_ns``; once it proves valid, it replaces the plan being published."""
+        deadline = time.monotonic() + self._config.transform_timeout
+        plan = self._convert(topic, message, now_ns)
+        self._candidate = _Candidate(topic, message, now_ns, deadline, list(self._outputs), plan)
+        self.timer.reset()
+
+    def _convert(self, topic: PlanTopic, message: Any, now_ns: int) -> "Future[Plan]":
+        return self._worker.submit(topic.convert, self._inputs, message, now_ns)
 
     def stop(self) -> None:
-        """Drops the frames that have not been published."""
-        self._frames = None
-        self._timer.cancel()
-
-    def _camera_transforms(self, plan: Plan, view: CameraView, T_base_link: se3.Array) -> se3.Array:
-        frame = view.output.camera.frame_id
-        times = plan.trajectory.times
-        return camera_transforms(self._robot, T_base_link, times, frame, view.transforms, view.mount_link)
+        """Drops the frames that have not been published and the plan that has not been accepted."""
+        self._candidate = None
+        self._sequences = []
+        self.timer.cancel()
 
     def _tick(self) -> None:
-        if self._frames is None:
-            self._timer.cancel()
-        elif self._last is None or self._last.frames.wait_for_all_acked(Duration()):
-            self._last = next(self._frames, None)
-            if self._last is None:
-                self.stop()
+        if self._candidate is not None and self._candidate.plan.done():
+            self._advance(self._candidate)
+        for sequence in self._sequences:
+            try:
+                sequence.step()
+            except KinematicsError as error:
+                self._diagnostics.error(f"plan of camera {sequence.output.name}", str(error))
+                self._sequences = [other for other in self._sequences if other is not sequence]
+        self._finish()
+        if self._candidate is None and not self._sequences:
+            self.timer.cancel()
 
-    def _publish_frames(
-        self, plan: Plan, announced: list[tuple[CameraOutput, PointmapSequence, se3.Array]], T_base_link: se3.Array
-    ) -> Iterator[CameraOutput]:
-        """Publishes one frame a step, camera by camera, and yields whose it was."""
-        for output, summary, T_cam_base in announced:
-            for index in range(len(plan.trajectory)):
-                self._publish_frame(plan, output, summary, index, T_base_link[index], T_cam_base[index])
-                yield output
+    def _finish(self) -> None:
+        for sequence in self._sequences:
+            if sequence.is_done and sequence.lost:
+                name = f"plan of camera {sequence.output.name}"
+                self._diagnostics.error(name, "a consumer of plan/frames does not take its messages; some were lost")
+        self._sequences = [sequence for sequence in self._sequences if not sequence.is_done]
 
-    def _publish_frame(
-        self,
-        plan: Plan,
-        output: CameraOutput,
-        summary: PointmapSequence,
-        index: int,
-        T_base_link: se3.Array,
-        T_cam_base: NDArray[np.float64],
-    ) -> None:
-        header = Header(stamp=summary.header.stamp, frame_id=output.camera.frame_id)
-        frame = output.frame(self._surface, T_cam_base @ T_base_link, header, rgb=self._rgb)
-        frame.sequence_id = summary.sequence_id
-        frame.index = index
-        frame.time_from_start = summary.time_from_start[index]
-        frame.base_frame_id = summary.header.frame_id
-        frame.t_base_cam = transform_message(se3.inverse(T_cam_base))
-        frame.joint_state = JointState(
-            header=Header(stamp=header.stamp),
-            name=self._robot.joint_names,
-            position=plan.trajectory.positions[index],
-        )
-        output.frames.publish(frame)
+    def _advance(self, candidate: _Candidate) -> None:
+        expired = time.monotonic() >= candidate.deadline
+        try:
+            plan = candidate.plan.result()
+        except TransformError as error:
+            if expired:
+                self._refuse_all(candidate, error)
+            else:
+                candidate.plan = self._convert(candidate.topic, candidate.message, candidate.now_ns)
+            return
+        except KinematicsError as error:
+            self._refuse_all(candidate, error)
+            return
+        if len(candidate.waiting) == len(self._outputs):
+            self._sequences = []
+        for output in list(candidate.waiting):
+            self._offer(candidate, plan, output, expired=expired)
+        if not candidate.waiting:
+            self._report(candidate, plan)
 
-    def _summary(self, plan: Plan, view: CameraView) -> PointmapSequence:
-        camera, root = view.output.camera, self._robot.link_names[0]
-        return PointmapSequence(
-            header=Header(stamp=time_message(plan.stamp_ns), frame_id=root),
-            sequence_id=str(uuid.uuid4()),
-            camera=view.output.name,
-            source=plan.source,
-            frame_count=len(plan.trajectory),
-            time_from_start=[duration_message(float(time)) for time in plan.trajectory.times],
-            height=camera.image_height,
-            width=camera.image_width,
-            camera_on_robot=view.mount_link != root,
-            robot_name=self._robot.name,
-            robot_sha256=self._robot.sha256,
-            held_frames=list(plan.held_frames),
-            error_code=PointmapSequence.UNREACHABLE if plan.held_frames else PointmapSequence.NONE,
-            error_string=plan.remark,
-        )
+    def _offer(self, candidate: _Candidate, plan: Plan, output: CameraOutput, *, expired: bool) -> None:
+        prefix = self._config.frame_prefix
+        try:
+            link = mount_link(self._transforms, self._robot, output.camera.frame_id, prefix)
+            snapshot = TfSnapshot(self._transforms, plan.transform_stamp_ns, prefix)
+            sequence = CameraSequence(
+                plan, self._robot, self._surface, output, snapshot,
+                mount_link=link, frame_prefix=prefix, rgb=self._config.plan_rgb,
+            )  # fmt: skip
+        except KinematicsError as error:
+            if isinstance(error, TransformError | NotReadyError) and not expired:
+                return
+            self._refuse(candidate, output, error)
+        else:
+            output.summaries.publish(sequence.summary)
+            self._sequences.append(sequence)
+        candidate.waiting.remove(output)
+
+    def _refuse_all(self, candidate: _Candidate, error: KinematicsError) -> None:
+        for output in candidate.waiting:
+            self._refuse(candidate, output, error)
+        self._diagnostics.error(candidate.topic.name, str(error))
+        self._candidate = None
+
+    def _refuse(self, candidate: _Candidate, output: CameraOutput, error: KinematicsError) -> None:
+        header = candidate.header
+        header.frame_id = self._config.frame_prefix + self._robot.link_names[0]
+        output.summaries.publish(refusal(error, output.name, candidate.topic.source, header))
+        candidate.reasons.append(f"camera {output.name}: {error}")
+
+    def _report(self, candidate: _Candidate, plan: Plan) -> None:
+        problems = [*candidate.reasons, *([plan.remark] if plan.held_frames else [])]
+        if problems:
+            self._diagnostics.error(candidate.topic.name, "; ".join(problems))
+        else:
+            self._diagnostics.ok(candidate.topic.name, plan.remark or f"{len(plan.trajectory)} frames")
+        self._candidate = None

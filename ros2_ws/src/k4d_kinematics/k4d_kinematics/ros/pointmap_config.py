@@ -1,5 +1,6 @@
 """Parameters of k4d_pointmap_node."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,8 @@ from k4d_kinematics.ros.parameters import described
 
 TRIGGERS = ("joint_states", "camera_info")
 TOOL_PATH_TYPES = ("nav_msgs/Path", "geometry_msgs/PoseArray")
+
+_CAMERA_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*")
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ class PointmapNodeConfig:
         _check("trigger", self.trigger, TRIGGERS)
         _check("tool_path_type", self.tool_path_type, TOOL_PATH_TYPES)
         _check("geometry", self.geometry, ("visual", "collision"))
-        if not self.cameras or len(set(self.cameras)) != len(self.cameras) or "" in self.cameras:
-            raise ConfigurationError(f"cameras must be at least one different name, got {self.cameras}")
+        named = all(_CAMERA_NAME.fullmatch(name) for name in self.cameras)
+        if not self.cameras or not named or len(set(self.cameras)) != len(self.cameras):
+            raise ConfigurationError(f"cameras must be different names of letters, digits, _ and /, got {self.cameras}")
 
 
 def _check(name: str, value: str, valid: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, JointState
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 from tf2_ros import Buffer, TransformListener
 
 from k4d_kinematics.compilation import compile_kernels
@@ -16,15 +16,14 @@ from k4d_kinematics.errors import CameraError, JointStateError, KinematicsError,
 from k4d_kinematics.rate_limit import RateLimit
 from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot, described_robot
 from k4d_kinematics.ros.camera_output import CameraOutput
-from k4d_kinematics.ros.conversions import nanoseconds
+from k4d_kinematics.ros.conversions import nanoseconds, time_message
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_kinematics.ros.live_robot import LiveRobot
 from k4d_kinematics.ros.parameters import declare_parameters
+from k4d_kinematics.ros.plan import refusal
 from k4d_kinematics.ros.plan_inputs import PlanTopic, plan_topics
-from k4d_kinematics.ros.plan_stream import CameraView, refusal
 from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
 from k4d_kinematics.ros.running import run_node
-from k4d_kinematics.ros.tf_transforms import TfSnapshot, mount_link
 
 # The description is latched by robot_state_publisher, so that a late subscriber still gets it.
 LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -33,6 +32,8 @@ JOINT_QOS = QoSProfile(depth=100)
 PLAN_QOS = QoSProfile(depth=10)
 # Some drivers publish best effort, which a reliable subscriber would not hear; deep, since each one is a trigger.
 CAMERA_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+# Seconds without a message after which an input counts as gone.
+_STALE_AFTER = 2.0
 
 
 class PointmapNode(Node):
@@ -50,6 +51,7 @@ class PointmapNode(Node):
         self.outputs = [CameraOutput(self, name) for name in self.config.cameras]
         self._limits = {name: RateLimit(self.config.max_rate_hz) for name in self.config.cameras}
         self.live: LiveRobot | None = None
+        self._description = ""
         if configured is not None:
             self._use(configured)
         else:
@@ -72,6 +74,8 @@ class PointmapNode(Node):
             self.create_subscription(plan.message_type, plan.name, partial(self._on_plan, plan), PLAN_QOS)
 
     def _on_description(self, message: String) -> None:
+        if message.data == self._description:
+            return
         try:
             self._use(
                 described_robot(
@@ -84,25 +88,28 @@ class PointmapNode(Node):
             )
         except KinematicsError as error:
             self.diagnostics.error("robot", str(error))
+        else:
+            self._description = message.data
 
     def _use(self, configured: ConfiguredRobot) -> None:
         if self.live is not None:
-            self.live.clear()
-        self.live = LiveRobot(self, configured, self.transforms, self.diagnostics, self.config)
+            self.live.close()
+        self.live = LiveRobot(self, configured, self.outputs, self.transforms, self.diagnostics, self.config)
         self.diagnostics.ok("robot", f"{configured.robot.name}: {configured.surface.triangle_count} triangles")
 
     def _on_joint_state(self, message: JointState) -> None:
         if self.live is None:
+            self.diagnostics.waiting("joint_states", "receiving, but no robot_description has been received")
             return
         stamp_ns = nanoseconds(message.header.stamp)
-        if self.live.joints.starts_anew(stamp_ns):
-            self._forget("joint states start anew at an earlier time")
         try:
             self.live.joints.add(stamp_ns, message.name, message.position)
         except JointStateError as error:
             self.diagnostics.error("joint_states", str(error))
+            if self.live.joints.is_left_behind:
+                self._forget("joint states start anew at an earlier time")
             return
-        self.diagnostics.ok("joint_states", "receiving")
+        self.diagnostics.ok("joint_states", "receiving", stale_after=_STALE_AFTER)
         if self.config.trigger == "joint_states":
             for output in self.outputs:
                 self._ask(output, stamp_ns)
@@ -115,7 +122,9 @@ class PointmapNode(Node):
         except CameraError as error:
             self.diagnostics.error(topic, str(error))
             return
-        self.diagnostics.ok(topic, f"{output.camera.image_width} x {output.camera.image_height} pixels")
+        self.diagnostics.ok(
+            topic, f"{output.camera.image_width} x {output.camera.image_height} pixels", stale_after=_STALE_AFTER
+        )
         if self.config.trigger == "camera_info":
             self._ask(output, nanoseconds(message.header.stamp))
 
@@ -125,23 +134,13 @@ class PointmapNode(Node):
 
     def _on_plan(self, topic: PlanTopic, message: Any) -> None:
         now_ns = self.get_clock().now().nanoseconds
-        try:
-            if self.live is None:
-                raise RobotModelError("no robot_description has been received")
-            plan = topic.convert(self.live.inputs, message, now_ns)
-            views = [self._view(self.live, output, plan.transform_stamp_ns) for output in self.outputs]
-            self.live.plans.start(plan, views)
-        except KinematicsError as error:
-            self.diagnostics.error(topic.name, str(error))
-            for output in self.outputs:
-                output.summaries.publish(refusal(error, output.name, now_ns))
+        if self.live is not None:
+            self.live.plans.accept(topic, message, now_ns)
             return
-        report = self.diagnostics.error if plan.held_frames else self.diagnostics.ok
-        report(topic.name, plan.remark or f"{len(plan.trajectory)} frames")
-
-    def _view(self, live: LiveRobot, output: CameraOutput, stamp_ns: int) -> CameraView:
-        link = mount_link(self.transforms, live.robot, output.camera.frame_id, self.config.frame_prefix)
-        return CameraView(output, link, TfSnapshot(self.transforms, stamp_ns, self.config.frame_prefix))
+        error = RobotModelError("no robot_description has been received")
+        self.diagnostics.error(topic.name, str(error))
+        for output in self.outputs:
+            output.summaries.publish(refusal(error, output.name, topic.source, Header(stamp=time_message(now_ns))))
 
     def _forget(self, reason: str) -> None:
         self.transforms.clear()

@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
+from k4d_kinematics.cli.node_help import print_node_help
 from k4d_kinematics.ros.large_messages import keep_freed_memory
 
 
@@ -24,7 +24,7 @@ def run_node(
     spins ends it with code 1 and the message. A node with a method ``close`` is closed in every case.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
-        sys.stdout.write(_help(schema, description))
+        print_node_help(schema, description, sys.argv[0])
         return 0
     keep_freed_memory()
     rclpy.init()
@@ -42,14 +42,3 @@ def run_node(
             node.close()
         rclpy.try_shutdown()
     return 0
-
-
-def _help(schema: type, description: str) -> str:
-    lines = [description, "", "Parameters (name, default, meaning):"]
-    for item in fields(schema):
-        low_high = item.metadata.get("range")
-        valid = f" [{low_high[0]:g}, {low_high[1]:g}]" if low_high else ""
-        lines.append(f"  {item.name} = {item.default!r}: {item.metadata['description']}{valid}")
-    first = fields(schema)[0].name
-    program = sys.argv[0].rsplit("/", 1)[-1]
-    return "\n".join([*lines, "", f"Example: {program} --ros-args -p {first}:=VALUE", ""])

@@ -6,7 +6,10 @@ BIN := .venv/bin
 CORES := ros2_ws/src/k4d_kinematics ros2_ws/src/k4d_bringup ros2_ws/embedded/k4d_embedded tools bench examples
 
 setup:
-	@PYTHON="$(PYTHON)" $(or $(PYTHON),python3) tools/set_up.py
+	@for python in "$(PYTHON)" python3 python3.11 python3.12 python3.13; do \
+	  if "$$python" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then \
+	    PYTHON="$(PYTHON)" exec "$$python" tools/set_up.py; fi; done; \
+	echo "set-up: no Python of at least 3.11 runs; install one, or give one as make PYTHON=..." >&2; exit 1
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """Everything that the repository promises exists: public names, commands and their help, configuration, the README."""
 
+import ast
+import configparser
 import importlib
 import importlib.metadata
 import os
@@ -27,6 +29,9 @@ SCRIPTS = sorted(
     for script in importlib.metadata.distribution(package).entry_points
     if script.group == "console_scripts"
 )
+APT_NAMES = {"PIL": "pil"}
+WHEEL_NAMES = {"collada": "pycollada", "fast_simplification": "fast-simplification"}
+OPTIONAL = {"moveit_msgs"}  # imported only where it is installed
 COMMAND_BLOCK = re.compile(r"^```bash( lab)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -124,6 +129,46 @@ def test_readme_lab_commands_name_what_exists() -> None:
             assert (ROOT / "launch" / file).exists(), command
         for path in re.findall(r"(?:config|requirements|examples|ros2_ws)/[\w./]+", command):
             assert (ROOT / path).exists(), command
+
+
+def test_lab_installation_names_every_import() -> None:
+    (pip,) = [command for command in readme_commands(lab=True) if command.startswith("pip install ")]
+    from_pip = set(pip.split()[2:])
+    for package in ("k4d_kinematics", "k4d_bringup"):
+        folder = ROOT / "ros2_ws" / "src" / package
+        depends = {str(item.text) for item in ElementTree.parse(folder / "package.xml").iter("exec_depend")}
+        for name in third_party_imports(folder / package) - {package} - OPTIONAL:
+            apt, wheel = f"python3-{APT_NAMES.get(name, name)}", WHEEL_NAMES.get(name, name)
+            assert {name, apt} & depends or wheel in from_pip, (
+                f"{package} imports {name}: neither its package.xml nor README's pip line has {name}, {apt} or {wheel}"
+            )
+
+
+def third_party_imports(folder: Path) -> set[str]:
+    names: set[str] = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add(str(node.module).partition(".")[0])
+    return names - sys.stdlib_module_names
+
+
+def test_tracked_files_are_small_and_hold_no_pickles() -> None:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tracked = [path for path in map(Path, listing.split("\0")[:-1]) if (ROOT / path).is_file()]
+    assert Path("README.md") in tracked
+    assert not [path for path in tracked if path.suffix in (".pkl", ".pickle", ".pt")]
+    large = [path for path in tracked if path.parts[0] != "examples" and (ROOT / path).stat().st_size > 1_000_000]
+    assert not large
+
+
+def test_colcon_starts_commands_with_the_python_of_the_environment() -> None:
+    for path in (ROOT / "ros2_ws" / "src").glob("*/setup.cfg"):
+        settings = configparser.ConfigParser()
+        settings.read(path)
+        assert settings["build_scripts"]["executable"] == "/usr/bin/env python3", path
 
 
 def test_locks_pin_everything() -> None:

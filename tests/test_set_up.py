@@ -1,8 +1,10 @@
 """The set-up's own decisions: what counts as present, what is done again, what it says when it cannot go on."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -72,6 +74,32 @@ def test_a_python_that_does_not_run_is_passed_over(set_up: ModuleType, tmp_path:
     assert set_up.python_version(str(shim)) is None
     assert set_up.python_version(str(tmp_path / "nowhere")) is None
     assert set_up.python_version(sys.executable) == sys.version_info[:2]
+
+
+def test_make_starts_the_set_up_with_a_python_that_runs(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "set_up.py").write_text("import os\nprint(os.environ['PYTHON'], os.environ['STARTED_AS'])\n")
+    for name in ("python3", "python3.11", "python3.12"):
+        script = f'STARTED_AS={name} exec "{sys.executable}" "$@"' if name == "python3.12" else "exit 127"
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    command = [str(shutil.which("make")), "--no-print-directory", "setup", "PYTHON=/nonexistent/python"]
+    run = partial(
+        subprocess.run, cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    done = run(command)
+    assert (done.returncode, done.stdout) == (0, "/nonexistent/python python3.12\n"), done.stderr
+    (tmp_path / "python3.12").unlink()
+    done = run(command)
+    assert done.returncode != 0
+    assert done.stderr.startswith("set-up: no Python of at least 3.11 runs"), done.stderr
+
+
+def test_a_wanted_python_that_does_not_run_is_named(set_up: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHON", "/nonexistent/python")
+    with pytest.raises(set_up.SetUpError, match=r"^PYTHON=/nonexistent/python does not run"):
+        set_up.make_environment()
 
 
 def test_every_listed_system_package_is_present_here(set_up: ModuleType) -> None:

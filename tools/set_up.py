@@ -118,6 +118,8 @@ def make_environment() -> None:
     found = python_version(str(python))
     if found is not None:
         asked = python_version(wanted) if wanted else found
+        if asked is None:
+            raise SetUpError(f"PYTHON={wanted} does not run; give another one, or none to keep Python {dotted(found)}")
         if asked != found:
             raise SetUpError(
                 f"{VENV.name} holds Python {dotted(found)}, PYTHON={wanted} is {dotted(asked)}: remove it first"
@@ -133,9 +135,9 @@ def make_environment() -> None:
     raise SetUpError(f"no Python of at least {dotted(OLDEST_PYTHON)} runs (tried {tried}); give one as make PYTHON=...")
 
 
-def dotted(numbers: tuple[int, ...] | None) -> str:
+def dotted(numbers: tuple[int, ...]) -> str:
     """A version as people write it."""
-    return ".".join(map(str, numbers)) if numbers else "none that runs"
+    return ".".join(map(str, numbers))
 
 
 def python_version(python: str) -> tuple[int, ...] | None:

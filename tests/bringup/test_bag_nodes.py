@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
+
+from k4d_bringup.ros.bag_recorder_node import BagRecorderNode
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "panda_pick"
@@ -35,6 +38,12 @@ def command(node: str, **parameters: object) -> list[str]:
         ),
         ("k4d_bag_recorder_node", {"bag": EXAMPLE}, "does not exist yet"),
         ("k4d_bag_recorder_node", {"bag": "''"}, "does not exist yet"),
+        (
+            "k4d_bag_recorder_node",
+            {"bag": "/nowhere/a", "topics": "'['"},
+            "topics must be a regular expression, got '['",
+        ),
+        ("k4d_bag_recorder_node", {"bag": "/nowhere/a", "excluded": "'(a'"}, "excluded must be a regular expression"),
     ],
 )
 def test_wrong_parameters_end_a_node_with_the_reason(node: str, parameters: dict[str, object], reason: str) -> None:
@@ -59,6 +68,27 @@ def test_what_is_played_is_recorded(tmp_path: Path) -> None:
     assert len(recorded["/tf_static"]) == 1
     assert recorded["/joint_states"] == played["/joint_states"]
     assert len(played["/joint_states"]) > 100
+
+
+def test_a_topic_of_an_unknown_type_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    graph = [("/moon", ["moon_msgs/msg/Crater"]), ("/notes", ["std_msgs/msg/String"])]
+    monkeypatch.setattr(BagRecorderNode, "get_topic_names_and_types", lambda self: graph)
+    monkeypatch.setattr(BagRecorderNode, "count_publishers", lambda self, topic: 1)
+    rclpy.init(args=["--ros-args", "-p", f"bag:={tmp_path / 'bag'}"])
+    try:
+        node = BagRecorderNode()
+        for _ in range(3):
+            rclpy.spin_once(node)
+        assert [subscription.topic_name for subscription in node.subscriptions] == ["/notes"]
+        node.close()
+    finally:
+        rclpy.shutdown()
+    with Reader(tmp_path / "bag") as reader:
+        assert [connection.topic for connection in reader.connections] == ["/notes"]
+    said = capfd.readouterr().err
+    assert said.count("/moon is not recorded: message type 'moon_msgs/msg/Crater' is not installed") == 1, said
 
 
 def read(bag: Path) -> dict[str, list[bytes]]:

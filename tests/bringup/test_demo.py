@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from k4d_bringup.bag_report import TopicReport
+from k4d_bringup.cli import demo as demo_program
+
 ROOT = Path(__file__).resolve().parents[2]
 LIVE = {
     f"/{camera}/robot/{topic}" for camera in ("front", "wrist") for topic in ("pointmap", "mask", "preview", "points")
@@ -40,6 +43,36 @@ def test_every_topic_came_and_nothing_was_dropped(demo: tuple[Path, str]) -> Non
         assert topics[f"/{camera}/robot/plan/frames"]["messages"] == 49
         assert topics[f"/{camera}/robot/mask"]["robot_pixels"] > 5000
     assert all(name in demo[1] for name in LIVE), "the table lacks a topic"
+
+
+def test_a_file_as_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    program = Path(sys.prefix) / "bin" / "k4d-demo"
+    done = subprocess.run(
+        [program, "--out", tmp_path / "file"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"k4d-demo: --out must name a folder that exists or can be made, got {tmp_path}/file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_drops_make_it_fail_after_everything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reports = (
+        TopicReport("/front/robot/mask", "sensor_msgs/msg/Image", 9, 30.0, expected=11, dropped=2),
+        TopicReport("/front/robot/points", "sensor_msgs/msg/PointCloud2", 11, 30.0, expected=11, dropped=0),
+    )
+    for name, answer in (
+        ("launch", None), ("recorded_types", []), ("typestore_for", None), ("report_on", reports), ("write_pictures", 7)
+    ):  # fmt: skip
+        monkeypatch.setattr(demo_program, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(sys, "argv", ["k4d-demo", "--out", str(tmp_path / "out")])
+    assert demo_program.main() == 1
+    printed = capsys.readouterr()
+    assert printed.err == "k4d-demo: messages were dropped: /front/robot/mask (2 of 11)\n"
+    assert "/front/robot/points" in printed.out
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["topics"][0]["dropped"] == 2
 
 
 def test_its_pictures_show_the_robot(demo: tuple[Path, str]) -> None:

@@ -84,6 +84,29 @@ def test_a_report_counts_drops_rates_latencies_and_pixels(tmp_path: Path) -> Non
     assert masks.robot_pixels == pytest.approx((0 + 1 + 2 + 4) / 4)
 
 
+def test_drops_are_told_by_stamp_where_inputs_are_lost_too(tmp_path: Path) -> None:
+    kinds = {"/side/camera_info": "sensor_msgs/msg/CameraInfo"}
+    kinds |= {f"/side/robot/{name}": "sensor_msgs/msg/Image" for name in ("mask", "pointmap", "preview")}
+    came = {"/side/camera_info": (0, 4), "/side/robot/mask": (0, 1, 2, 4), "/side/robot/pointmap": (1, 2, 3)}
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        topics = {topic: writer.add_connection(topic, kind, typestore=STORE) for topic, kind in kinds.items()}
+        for topic, indices in came.items():
+            for index in indices:
+                stamp_ns = 100 * SECOND + index * SECOND // 10
+                message = camera_info(stamp_ns) if topic.endswith("info") else mask(stamp_ns, index)
+                writer.write(topics[topic], stamp_ns, STORE.serialize_cdr(message, kinds[topic]))
+    reports = {
+        report.topic: (report.messages, report.expected, report.dropped)
+        for report in report_on(tmp_path / "bag", STORE)
+    }
+    assert reports == {
+        "/side/camera_info": (2, None, None),
+        "/side/robot/mask": (4, 5, 1),
+        "/side/robot/pointmap": (3, 5, 2),
+        "/side/robot/preview": (0, 5, 5),
+    }
+
+
 def test_a_missing_or_empty_recording_is_named(tmp_path: Path) -> None:
     with pytest.raises(BagError, match="nowhere"):
         report_on(tmp_path / "nowhere", STORE)

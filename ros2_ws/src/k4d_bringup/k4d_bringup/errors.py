@@ -10,4 +10,4 @@ class BagError(BringupError):
 
 
 class DemoError(BringupError):
-    """The demonstration's graph failed or published too little to report on."""
+    """The demonstration's graph failed, dropped messages, or its folder cannot be made."""

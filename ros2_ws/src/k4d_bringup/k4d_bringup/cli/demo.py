@@ -49,10 +49,16 @@ def main() -> int:
 
 
 def run_demo(arguments: Arguments) -> None:
-    """Runs the graph and writes its artefacts. Raises DemoError when it fails, BagError when it recorded nothing."""
+    """Runs the graph, writes its artefacts and prints its table.
+
+    Raises DemoError when the graph fails or, in the end, when messages were dropped, BagError when nothing is recorded.
+    """
     recording = arguments.out / "recording"
     shutil.rmtree(recording, ignore_errors=True)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DemoError(f"--out must name a folder that exists or can be made, got {arguments.out}: {error}") from error
     started = time.monotonic()
     launch(arguments, recording)
     graph_s = time.monotonic() - started
@@ -66,6 +72,9 @@ def run_demo(arguments: Arguments) -> None:
     print(table(topics))
     print(f"\nThe graph ran for {graph_s:.0f} s. Look at {arguments.out}/contact_sheet.png and pointmaps.mp4;")
     print(f"everything published is in {recording}, these figures are in {arguments.out}/summary.json.")
+    lossy = [f"{topic.topic} ({topic.dropped} of {topic.expected})" for topic in topics if topic.dropped]
+    if lossy:
+        raise DemoError(f"messages were dropped: {', '.join(lossy)}")
 
 
 def launch(arguments: Arguments, recording: Path) -> None:

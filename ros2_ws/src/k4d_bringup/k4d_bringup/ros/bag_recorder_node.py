@@ -24,11 +24,19 @@ _DEPTH = 100
 
 @dataclass(frozen=True)
 class BagRecorderConfig:
-    """Parameters of k4d_bag_recorder_node."""
+    """Parameters of k4d_bag_recorder_node. Raises BagError on what is no regular expression."""
 
     bag: str = described("", "Folder to record into; it must not exist.")
     topics: str = described(".*", "Regular expression that a topic's full name must match.")
     excluded: str = described("/rosout|/parameter_events", "Regular expression of full names to leave out.")
+
+    def __post_init__(self) -> None:
+        for name in ("topics", "excluded"):
+            expression = getattr(self, name)
+            try:
+                re.compile(expression)
+            except re.error as error:
+                raise BagError(f"{name} must be a regular expression, got {expression!r}: {error}") from error
 
 
 class BagRecorderNode(Node):
@@ -56,11 +64,13 @@ class BagRecorderNode(Node):
         if len(types) != 1:
             self.get_logger().error(f"{topic} is not recorded: it has several types, {', '.join(types)}")
             return
-        store = typestore_for(types, share_folders())
+        try:
+            kind, store = message_class(types[0]), typestore_for(types, share_folders())
+        except BagError as error:
+            self.get_logger().error(f"{topic} is not recorded: {error}")
+            return
         connection = self._writer.add_connection(topic, types[0], typestore=store)
-        self.create_subscription(
-            message_class(types[0]), topic, partial(self._write, connection), self._qos(topic), raw=True
-        )
+        self.create_subscription(kind, topic, partial(self._write, connection), self._qos(topic), raw=True)
 
     def _qos(self, topic: str) -> QoSProfile:
         """Asks for as much as every publisher offers."""

@@ -3,7 +3,6 @@
 .DEFAULT_GOAL := demo
 
 BIN := .venv/bin
-CORES := ros2_ws/src/k4d_kinematics ros2_ws/src/k4d_bringup ros2_ws/embedded/k4d_embedded tools bench examples
 
 setup:
 	@for python in "$(PYTHON)" python3 python3.11 python3.12 python3.13; do \

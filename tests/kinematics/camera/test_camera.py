@@ -172,3 +172,14 @@ def test_equal_cameras_have_equal_hashes() -> None:
 def test_wrong_cameras_are_refused(change: dict, message: str) -> None:
     with pytest.raises(CameraError, match=message):
         Camera(**({"height": HEIGHT, "width": WIDTH, "K": K} | change))
+
+
+def test_an_image_has_at_most_64_million_pixels() -> None:
+    for height, width in ((30000, 30000), (8000, 8001)):
+        with pytest.raises(CameraError, match=f"at most 64000000 pixels, got {height} rows x {width} columns"):
+            Camera.pinhole(height, width, 50.0, 47.0, 30.0, 25.0)
+    assert Camera.pinhole(8000, 8000, 50.0, 47.0, 30.0, 25.0).image_width == 8000
+    binned = Camera(30000, 30000, K, binning_x=10, binning_y=15)
+    assert (binned.image_height, binned.image_width) == (2000, 3000)
+    part = Camera(30000, 30000, K, roi=RegionOfInterest(100, 200, 300, 400))
+    assert (part.image_height, part.image_width) == (300, 400)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from k4d_kinematics import se3
@@ -167,9 +167,37 @@ def test_a_damaged_message_is_refused(tmp_path, spoil):
         read_recorded_trajectory(tmp_path / "bag")
 
 
+def test_damaged_compressed_records_are_refused(tmp_path):
+    writer = Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+    with writer:
+        connection = writer.add_connection("/joint_states", STATE, typestore=TYPES)
+        for index, item in enumerate(STATES):
+            writer.write(connection, 10**9 + index, TYPES.serialize_cdr(item, STATE))
+    (file,) = (tmp_path / "bag").glob("*.mcap")
+    assert len(read_recorded_trajectory(file)) == 3
+    frame = b"\x28\xb5\x2f\xfd"
+    assert frame in file.read_bytes()
+    file.write_bytes(file.read_bytes().replace(frame, b"none"))
+    with pytest.raises(TrajectoryError, match="not a readable MCAP file or rosbag2 folder"):
+        read_recorded_trajectory(file)
+
+
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(TrajectoryError, match="not a readable MCAP file or rosbag2 folder"):
         read_any_joints(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("motion.mcap", b"\x89MCAP0\r\n"), ("bag/metadata.yaml", b"[" * 5000)], ids=["short", "deep"]
+)
+def test_a_recording_without_content_is_refused(tmp_path, name, content):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(content)
+    path = file if file.suffix == ".mcap" else file.parent
+    with pytest.raises(TrajectoryError, match="not a readable MCAP file or rosbag2 folder"):
+        read_any_joints(path)
 
 
 @settings(deadline=None, max_examples=150)

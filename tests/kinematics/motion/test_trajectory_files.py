@@ -1,5 +1,8 @@
 """Trajectory files: written and read back, read as other programs write them, and refused when malformed."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 import yaml
@@ -85,6 +88,8 @@ def test_a_csv_of_a_spreadsheet(tmp_path):
         ("time,a\n0,1\n1\n", "row 2 must have 2 cells as the first line, got 1"),
         ("time,a\n0,one\n", "must be numbers"),
         ("time,a\n0,nan\n", "must be finite"),
+        ("time,a\n0,1_0\n", "row 1 must be numbers, got '1_0'"),
+        ("time\n0\n1\n", "at least one joint, got none"),
         ("time,a\n1,1\n0,1\n", "time 1 is 0.0 s after 1.0 s"),
         ("time,a,a\n0,1,2\n", r"unique, got \['a'\]"),
         ("time,a,\n0,1,2\n", "non-empty"),
@@ -132,6 +137,12 @@ POINT = {"positions": [1.0, 2.0], "time_from_start": {"sec": 1}}
         (changed(points=[POINT, POINT]), "time 1 is 13.5 s after 13.5 s"),
         (changed(points=[POINT | {"positions": []}]), "shape"),
         (changed(points=[POINT | {"positions": {"a": 1}}]), "must be numbers"),
+        (changed(points=[POINT | {"positions": [True, 2.0]}]), "positions of point 0 must be numbers, got True"),
+        (changed(points=[POINT | {"velocities": [0.5, False]}]), "velocities of point 0 must be numbers, got False"),
+        (changed(points=[POINT | {"positions": ["1_0", 2.0]}]), "positions of point 0 must be numbers, got '1_0'"),
+        ("[" * 5000, "cannot be read as YAML"),
+        ("a: 2001-13-45", "cannot be read as YAML"),
+        ("a: !!timestamp soon", "cannot be read as YAML"),
         (changed(points=[POINT | {"velocities": [1.0]}]), "velocities must have shape"),
         (changed(joint_names=["a", 3]), "non-empty strings"),
         (changed(joint_names="ab"), "joint_names must be a list"),
@@ -154,6 +165,12 @@ def test_malformed_yaml_is_refused(tmp_path, text, message):
         ({"joint_names": np.array(list(NAMES), object)}, "without pickle"),
         ({"positions": POSITIONS[:2]}, r"shape \(4, 3\), got \(2, 3\)"),
         ({"times": np.array(["soon"] * 4)}, "must be numbers"),
+        ({"times": np.array(["1", "2", "3", "4"])}, "times must be numbers, .* of type <U1"),
+        ({"times": np.arange(4).astype("datetime64[s]")}, r"times must be numbers, .* of type datetime64\[s\]"),
+        ({"times": np.arange(4).astype("timedelta64[s]")}, "times must be numbers, .* of type timedelta64"),
+        ({"positions": POSITIONS + 1j}, "positions must be numbers, .* of type complex128"),
+        ({"positions": POSITIONS > 0}, "positions must be numbers, .* of type bool"),
+        ({"velocities": VELOCITIES + 0j}, "velocities must be numbers, .* of type complex128"),
     ],
 )
 def test_malformed_npz_is_refused(tmp_path, changes, message):
@@ -161,6 +178,36 @@ def test_malformed_npz_is_refused(tmp_path, changes, message):
     np.savez(tmp_path / "x.npz", **{name: array for name, array in arrays.items() if array is not None})
     with pytest.raises(TrajectoryError, match=message):
         read_any_joints(tmp_path / "x.npz")
+
+
+def header_of(*shape):
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("joint_names", b"no array"),
+        ("times", b"0123"),
+        ("note.txt", b"recorded on a Tuesday"),
+        ("times.npy", header_of(10**13)),
+        ("times.npy", header_of(10**6)),
+        ("times.npy", header_of("a")),
+        ("times.npy", np.lib.format.magic(1, 0) + b"\x09\x00((((((((("),
+    ],
+)
+def test_archives_with_damaged_members_are_refused(tmp_path, name, content):
+    file = tmp_path / "x.npz"
+    arrays = {"joint_names": np.array(NAMES), "times": TIMES, "positions": POSITIONS}
+    arrays.pop(name.removesuffix(".npy"), None)
+    np.savez(file, **arrays)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(name, content)
+    with pytest.raises(TrajectoryError) as info:
+        read_any_joints(file)
+    assert str(file) in str(info.value)
 
 
 def test_files_that_are_no_archives_are_refused(tmp_path):

@@ -44,7 +44,12 @@ def test_reads_a_camera_whose_whole_numbers_are_floats(tmp_path: Path) -> None:
         (("parent_frame:", "parent_fram:"), "unknown key 'parent_fram'; did you mean 'parent_frame'"),
         (("height: 48", "height: tall"), "height"),
         (("name: side", ""), "name"),
-        (("xyz: [1, 2.5, 0]", "xyz: [1, 2.5]"), "xyz"),
+        (("xyz: [1, 2.5, 0]", "xyz: [1, 2.5]"), "xyz must be 3 numbers, got [1, 2.5]"),
+        (("[0.0, 0.0, 0.0, 1.0]", "[0.0, 0.0, 1.0]"), "quaternion_xyzw must be 4 numbers, got [0.0, 0.0, 1.0]"),
+        (("xyz: [1, 2.5, 0]", "xyz: [1, 2.5, 0, 4]"), "xyz must be 3 numbers, got [1, 2.5, 0, 4]"),
+        (("xyz: [1, 2.5, 0]", "xyz: [1, true, 0]"), "got True where one is expected"),
+        (("xyz: [1, 2.5, 0]", "xyz: 1"), "xyz must be 3 numbers, got 1"),
+        (("K: [60,", "K: [sixty,"), "K must be numbers, got ['sixty', 0"),
         (("width: 66", "width: 66.5"), "width"),
         (("K: [60,", "K: [[60],"), "K"),
     ],
@@ -57,7 +62,9 @@ def test_names_the_file_and_what_is_wrong(tmp_path: Path, change: tuple[str, str
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "just text", "name: [", "name: !!python/object:os.system {}"])
+@pytest.mark.parametrize(
+    "text", ["", "[1, 2]", "just text", "name: [", "name: !!python/object:os.system {}", "[" * 5000, "a: 2001-13-45"]
+)
 def test_refuses_what_is_no_plain_mapping(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"one\.yaml"):
         read_configuration(written(tmp_path, text), CameraConfig)
@@ -87,7 +94,11 @@ def test_a_robot_is_found_beside_its_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "reason"), [("geometry: wireframe", "geometry"), ("triangle_fraction: 0.0", r"\(0, 1\]")]
+    ("line", "reason"),
+    [
+        ("geometry: vizual", "geometry must be one of 'visual', 'collision', got 'vizual'"),
+        ("triangle_fraction: 0.0", r"\(0, 1\]"),
+    ],
 )
 def test_a_robots_surface_has_valid_values(tmp_path: Path, line: str, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):

@@ -15,6 +15,7 @@ from k4d_kinematics.errors import CameraError
 Array = NDArray[np.float64]
 
 _LARGEST_SIDE = 32768
+_MOST_PIXELS = 64_000_000
 _LARGEST_COEFFICIENT = 1e6
 
 
@@ -192,6 +193,9 @@ class Camera:
                 f"binning {self.binning_x} x {self.binning_y} leaves no pixel of {roi.height or self.height} rows x "
                 f"{roi.width or self.width} columns"
             )
+        if self.image_height * self.image_width > _MOST_PIXELS:
+            size = f"{self.image_height} rows x {self.image_width} columns"
+            raise CameraError(f"an image may have at most {_MOST_PIXELS} pixels, got {size}")
 
 
 def _count(value: object, name: str, smallest: int) -> int:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import dacite
 import numpy as np
@@ -16,6 +16,9 @@ from k4d_kinematics.errors import ConfigurationError, KinematicsError
 from k4d_kinematics.transforms import StaticEdge, StaticTransforms
 
 T = TypeVar("T")
+
+# What reading YAML raises: its own errors, and Python's where a malformed number, date or depth of nesting is used.
+_YAML_DAMAGE = (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def read_configuration(path: Path, schema: type[T]) -> T:
     """The YAML file at ``path`` as ``schema``. Raises ConfigurationError naming the file and what is wrong in it."""
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except _YAML_DAMAGE as error:
         raise ConfigurationError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"{path}: expected a mapping of {', '.join(_names(schema))}, got {content!r}")
@@ -97,16 +100,33 @@ def from_mapping(content: Mapping[str, Any], schema: type[T]) -> T:
             hint = f"; did you mean {closest[0]!r}?" if closest else ""
             raise ConfigurationError(f"unknown key {key!r}{hint} Valid keys: {', '.join(_names(schema))}")
     try:
-        return dacite.from_dict(schema, content, dacite.Config(strict=True, cast=[tuple], type_hooks={float: _number}))
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+        return dacite.from_dict(schema, values, dacite.Config(strict=True, type_hooks={float: _number}))
+    except dacite.WrongTypeError as error:
+        raise ConfigurationError(_wrong_type(error, content)) from error
     except (dacite.DaciteError, TypeError, ValueError) as error:
         if isinstance(error, KinematicsError):
             raise
         raise ConfigurationError(str(error)) from error
 
 
+def _wrong_type(error: dacite.WrongTypeError, content: Mapping[str, Any]) -> str:
+    """What the value named by ``error`` must be, and what it is in ``content``."""
+    expected, parts = error.field_type, get_args(error.field_type)
+    if get_origin(expected) is Literal:
+        valid = f"one of {', '.join(map(repr, parts))}"
+    elif get_origin(expected) is tuple and set(parts) <= {float, ...}:
+        valid = "numbers" if ... in parts else f"{len(parts)} numbers"
+    else:
+        return str(error)
+    return f"{error.field_path} must be {valid}, got {content.get(str(error.field_path), error.value)!r}"
+
+
 def _number(value: Any) -> Any:
-    """Whole numbers as floats; anything else is left to the type check."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    """Whole numbers as floats; anything else is left to the type check, which would take true for 1."""
+    if isinstance(value, bool):
+        raise ConfigurationError(f"true and false are no numbers, got {value} where one is expected")
+    return float(value) if isinstance(value, int) else value
 
 
 def _names(schema: type) -> list[str]:

@@ -115,9 +115,11 @@ def _joints_by_child(description: Description) -> dict[str, Joint]:
 def _find_root(description: Description, parent_joint: dict[str, Joint]) -> tuple[str, dict[str, Joint]]:
     """The root link and the joints below it, a floating joint at the root taken away with the link above it."""
     roots = [name for name in description.link_names if name not in parent_joint]
-    if len(roots) != 1:
+    if not roots:
         cycle = ": every link is some joint's child, so the joints form a cycle" if description.link_names else ""
-        raise RobotModelError(f"a robot must have exactly one root link, got {roots}{cycle}")
+        raise RobotModelError(f"a robot must have exactly one root link, got []{cycle}")
+    if len(roots) > 1:
+        raise RobotModelError(f"a robot must have exactly one root link, got {roots}, none of them any joint's child")
     below = [joint for joint in description.joints if joint.parent == roots[0]]
     if len(below) != 1 or below[0].joint_type != "floating":
         return roots[0], parent_joint

@@ -1,6 +1,7 @@
 """Joint trajectories and transforms from recordings: MCAP files and rosbag2 folders, read without ROS."""
 
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +18,22 @@ from k4d_kinematics.errors import KinematicsError, TrajectoryError, TransformErr
 from k4d_kinematics.trajectory import JointTrajectory
 from k4d_kinematics.transforms import RecordedEdge, RecordedTransforms, StaticEdge
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 Array = NDArray[np.float64]
 
 _JOINT_STATE = "sensor_msgs/msg/JointState"
 _JOINT_TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
 
-# What reading damaged records raises: the reader's own errors, and Python's where a damaged length or text is used.
-_DAMAGE = (ReaderError, SerdeError, OSError, ValueError, LookupError, OverflowError, MemoryError, struct.error)
+# What reading damaged records raises: the reader's own errors, and Python's where a damaged length, text or depth of
+# nesting is used.
+_DAMAGE = (
+    *(ReaderError, SerdeError, zstd.ZstdError, struct.error),
+    *(OSError, EOFError, ValueError, TypeError, LookupError, OverflowError, MemoryError, RuntimeError),
+)
 
 
 def read_recorded_trajectory(path: Path, topic: str | None = None) -> JointTrajectory:

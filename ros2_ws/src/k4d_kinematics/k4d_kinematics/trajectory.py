@@ -195,9 +195,14 @@ def checked_samples(label: str, values: ArrayLike, shape: tuple[int, ...]) -> Ar
 
 def _as_array(label: str, values: ArrayLike) -> Array:
     try:
-        return np.array(values, np.float64)
+        numbers = np.asarray(values)
     except (TypeError, ValueError, OverflowError) as error:
         raise TrajectoryError(f"{label} must be numbers in rows of equal length, got {reprlib.repr(values)}") from error
+    if numbers.dtype.kind not in "fiu":
+        raise TrajectoryError(
+            f"{label} must be numbers, integer or floating-point, got {reprlib.repr(values)} of type {numbers.dtype}"
+        )
+    return np.array(numbers, np.float64)
 
 
 def _check_finite(label: str, values: Array) -> None:

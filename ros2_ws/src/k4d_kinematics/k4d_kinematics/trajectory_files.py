@@ -2,7 +2,9 @@
 
 import csv
 import difflib
+import lzma
 import reprlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -21,6 +23,14 @@ from k4d_kinematics.trajectory import JointTrajectory, checked_times
 _VELOCITY = "/velocity"
 _OPTIONAL_IN_POINT = ("velocities", "accelerations", "effort")
 
+# What reading an archive and YAML raises: the parsers' own errors, and Python's where a damaged size, number, date or
+# depth of nesting is used.
+_ARCHIVE_DAMAGE = (
+    *(OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError),
+)
+_YAML_DAMAGE = (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
+
 
 def read_trajectory(path: str | Path, robot: Robot, *, topic: str | None = None) -> JointTrajectory:
     """The trajectory of ``robot``'s joints that a file holds, in the robot's joint order.
@@ -37,9 +47,16 @@ def read_any_joints(path: str | Path, *, topic: str | None = None) -> JointTraje
     ``.csv``: a header ``time`` and joint names, where ``<joint>/velocity`` holds a joint's velocity. ``.npz``:
     ``joint_names``, ``times``, ``positions`` and maybe ``velocities``. ``.yaml``: a trajectory_msgs/JointTrajectory as
     ``ros2 topic pub`` takes it. ``.mcap`` or a rosbag2 folder: see ``read_recorded_trajectory``; only these take a
-    ``topic``. Raises TrajectoryError naming the file and what is wrong with it.
+    ``topic``. Raises TrajectoryError naming the file and what is wrong with it, a file without any joint included.
     """
     file = Path(path)
+    trajectory = _read(file, topic)
+    if not trajectory.joint_names:
+        raise TrajectoryError(f"{file}: must hold at least one joint, got none")
+    return trajectory
+
+
+def _read(file: Path, topic: str | None) -> JointTrajectory:
     if file.suffix == ".mcap" or file.is_dir():
         return read_recorded_trajectory(file, topic)
     readers = {".csv": _read_csv, ".npz": _read_npz, ".yaml": _read_yaml}
@@ -51,7 +68,7 @@ def read_any_joints(path: str | Path, *, topic: str | None = None) -> JointTraje
         return readers[file.suffix](file)
     except TrajectoryError as error:
         raise TrajectoryError(f"{file}: {error}") from error
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, yaml.YAMLError, zipfile.BadZipFile) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrajectoryError(f"{file}: cannot be read: {error}") from error
 
 
@@ -76,7 +93,8 @@ def _read_csv(file: Path) -> JointTrajectory:
     for number, row in enumerate(rows[1:], start=1):
         if len(row) != len(header):
             raise TrajectoryError(f"row {number} must have {len(header)} cells as the first line, got {len(row)}")
-    columns = JointTrajectory.from_positions(header, rows[1:], rate_hz=1.0)
+    table = [_numbers(f"row {number}", row) for number, row in enumerate(rows[1:], start=1)]
+    columns = JointTrajectory.from_positions(header, table, rate_hz=1.0)
     names = [name for name in header[1:] if not name.endswith(_VELOCITY)]
     rates = [name + _VELOCITY for name in names]
     if len(header) > 1 + len(names) and sorted(header[1:]) != sorted(names + rates):
@@ -104,8 +122,13 @@ def _read_npz(file: Path) -> JointTrajectory:
             raise TrajectoryError("must be an archive of arrays, got a single array")
         with archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, zlib.error) as error:
+    except TrajectoryError:
+        raise
+    except _ARCHIVE_DAMAGE as error:
         raise TrajectoryError(f"cannot be read without pickle: {error}") from error
+    foreign = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if foreign:
+        raise TrajectoryError(f"must be an archive of arrays, got {foreign} that are none")
     missing = sorted({"joint_names", "times", "positions"} - set(arrays))
     if missing or arrays["joint_names"].ndim != 1 or arrays["joint_names"].dtype.kind != "U":
         raise TrajectoryError(
@@ -126,7 +149,10 @@ def _write_npz(file: Path, trajectory: JointTrajectory) -> None:
 
 def _read_yaml(file: Path) -> JointTrajectory:
     # `ros2 topic echo` ends each message with a document mark, which makes an empty document.
-    documents = [item for item in yaml.safe_load_all(file.read_text(encoding="utf-8")) if item is not None]
+    try:
+        documents = [item for item in yaml.safe_load_all(file.read_text(encoding="utf-8")) if item is not None]
+    except _YAML_DAMAGE as error:
+        raise TrajectoryError(f"cannot be read as YAML: {error}") from error
     if len(documents) != 1:
         raise TrajectoryError(f"must hold one trajectory, got {len(documents)}")
     message = _mapping("the trajectory", documents[0], ("joint_names", "points"), ("header",))
@@ -135,10 +161,10 @@ def _read_yaml(file: Path) -> JointTrajectory:
         for k, point in enumerate(_sequence("points", message["points"]))
     ]
     header = _mapping("header", message.get("header", {}), (), ("stamp", "frame_id"))
-    moving = [point.get("velocities", []) for point in points]
+    moving = [_numbers(f"velocities of point {k}", point.get("velocities", [])) for k, point in enumerate(points)]
     return JointTrajectory.from_points(
         _sequence("joint_names", message["joint_names"]),
-        [point["positions"] for point in points],
+        [_numbers(f"positions of point {k}", point["positions"]) for k, point in enumerate(points)],
         [_seconds(f"time_from_start of point {k}", point["time_from_start"]) for k, point in enumerate(points)],
         moving if any(moving) else None,
         start_time=_seconds("stamp", header.get("stamp", {})),
@@ -147,9 +173,9 @@ def _read_yaml(file: Path) -> JointTrajectory:
 
 def _write_yaml(file: Path, trajectory: JointTrajectory) -> None:
     stamps_ns = [round(time * 1e9) for time in trajectory.times.tolist()]
-    checked_times(stamps_ns)
     if not 0 <= stamps_ns[0] <= stamps_ns[-1] < 2**31 * 10**9:
         raise TrajectoryError(f"{file}: YAML holds times from 0 to 2^31 s, got {trajectory.times[[0, -1]].tolist()}")
+    checked_times(stamps_ns)
     points = []
     for k, stamp_ns in enumerate(stamps_ns):
         point: dict[str, Any] = {"positions": trajectory.positions[k].tolist()}
@@ -179,6 +205,21 @@ def _sequence(label: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise TrajectoryError(f"{label} must be a list, got {reprlib.repr(value)}")
     return value
+
+
+def _numbers(label: str, cells: Any) -> Any:
+    """A row's cells with texts as numbers, since YAML takes 1e-3 as a text; anything but a list is left as it is."""
+    return [_number(label, cell) for cell in cells] if isinstance(cells, list) else cells
+
+
+def _number(label: str, cell: Any) -> Any:
+    try:
+        # Python, but no spreadsheet, takes underscores between digits.
+        if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):
+            raise ValueError(cell)
+        return float(cell) if isinstance(cell, str) else cell
+    except ValueError as error:
+        raise TrajectoryError(f"{label} must be numbers, got {reprlib.repr(cell)}") from error
 
 
 def _seconds(label: str, value: Any) -> float:

@@ -2,24 +2,28 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import tyro
 from tqdm import tqdm
 
 from k4d_kinematics.configuration import CameraConfig, read_configuration
-from k4d_kinematics.errors import KinematicsError
+from k4d_kinematics.errors import ConfigurationError, KinematicsError
 from k4d_kinematics.pictures import contact_sheet, coordinates_as_colours, side_by_side, write_png, write_video
 from k4d_kinematics.pipeline import render_trajectory
 from k4d_kinematics.pointmap import PointmapSequence
 from k4d_kinematics.rendering import Renderer, RenderSettings
 from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot
+from k4d_kinematics.trajectory import JointTrajectory
 from k4d_kinematics.trajectory_files import read_trajectory
 
 _SHEET_COLUMNS = 5
+_FRAMES_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -64,31 +68,61 @@ def main() -> int:
 
 def render(arguments: Arguments) -> None:
     """Does the work of the command. Raises KinematicsError on unusable input."""
-    with tqdm(total=4, desc="reading", bar_format="{desc:<12}{bar}{n_fmt}/{total_fmt} [{elapsed}]") as progress:
+    steps = 3 + arguments.frames
+    with tqdm(total=steps, desc="reading", bar_format="{desc:<12}{bar}{n_fmt}/{total_fmt} [{elapsed}]") as progress:
         configured = configured_robot(arguments.robot, arguments.cache)
         camera = read_configuration(arguments.camera, CameraConfig)
         trajectory = read_trajectory(arguments.trajectory, configured.robot, topic=arguments.topic)
+        with _writing_to(arguments.out):
+            arguments.out.mkdir(parents=True, exist_ok=True)
         _advance(progress, "rendering")
         renderer = Renderer(configured.surface, camera.camera(), RenderSettings(rgb=True, link_ids=True))
-        sequence = render_trajectory(
-            configured.robot,
-            trajectory.resample_uniform(arguments.frames),
-            renderer,
-            camera.transforms(),
-            mount_link=camera.parent_frame,
-            workers=arguments.workers,
-        )
-        _advance(progress, "writing")
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        _write_arrays(arguments.out / "pointmaps.npz", sequence)
-        _advance(progress, "drawing")
-        _write_pictures(arguments.out, sequence)
+        parts = []
+        for part in _parts(trajectory.resample_uniform(arguments.frames)):
+            parts.append(
+                render_trajectory(
+                    configured.robot,
+                    part,
+                    renderer,
+                    camera.transforms(),
+                    mount_link=camera.parent_frame,
+                    workers=arguments.workers,
+                )
+            )
+            progress.update(len(part))
+        sequence = _joined(parts)
+        progress.set_description("writing")
         summary = _summary(configured, sequence)
-        (arguments.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        with _writing_to(arguments.out):
+            _write_arrays(arguments.out / "pointmaps.npz", sequence)
+            _advance(progress, "drawing")
+            _write_pictures(arguments.out, sequence)
+            (arguments.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
         _advance(progress, "done")
     print(
         f"{len(sequence.times)} frames, {summary['robot_pixels_mean']:.0f} robot pixels on average, in {arguments.out}"
     )
+
+
+def _parts(trajectory: JointTrajectory) -> Iterator[JointTrajectory]:
+    for first in range(0, len(trajectory), _FRAMES_AT_ONCE):
+        part = slice(first, first + _FRAMES_AT_ONCE)
+        yield JointTrajectory(trajectory.joint_names, trajectory.times[part], trajectory.positions[part])
+
+
+def _joined(parts: Sequence[PointmapSequence]) -> PointmapSequence:
+    """Parts of one sequence in a row, with link_ids and rgb."""
+    over_time = ("points_cam", "mask", "times", "T_cam_base", "positions", "link_ids", "rgb")
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in over_time}
+    return replace(parts[0], **joined)
+
+
+@contextmanager
+def _writing_to(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"--out must be a folder that can be written, got {out}: {error}") from error
 
 
 def _advance(progress: "tqdm[NoReturn]", next_step: str) -> None:

@@ -30,8 +30,8 @@ SCRIPTS = sorted(
     if script.group == "console_scripts"
 )
 APT_NAMES = {"PIL": "pil"}
-WHEEL_NAMES = {"collada": "pycollada", "fast_simplification": "fast-simplification"}
-OPTIONAL = {"moveit_msgs"}  # imported only where it is installed
+WHEEL_NAMES = {"backports": "backports.zstd", "collada": "pycollada", "fast_simplification": "fast-simplification"}
+OPTIONAL = {"moveit_msgs", "compression"}  # imported only where installed, and from Python 3.14 on
 COMMAND_BLOCK = re.compile(r"^```bash( lab)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

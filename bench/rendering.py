@@ -33,7 +33,8 @@ VIEWS = {
 }
 POSTURE = np.array([0.0, -0.5, 0.0, -2.0, 0.0, 1.6, 0.8, 0.02])
 FRAMES, REPEATS, WORKERS = 49, 5, 2
-LOD_ERROR = 3e-4
+# Asked for over decimation's own views; the timed views are measured apart and come out somewhat worse.
+LOD_ERROR = 2.4e-4
 
 
 class Open3dCaster:
@@ -100,6 +101,18 @@ class Bench:
             times.append(time.process_time() - started)
         return 1e3 * float(np.median(times))
 
+    def depth_error_p99_mm(self, full: RobotSurface, reduced: RobotSurface) -> dict[str, float]:
+        """99th percentile of the depth difference of two surfaces over all frames, for every view."""
+        errors = {}
+        for view, T_cam_base in VIEWS.items():
+            T_cam_link = T_cam_base @ self.robot.forward_kinematics(self.positions)
+            a, b = (
+                Renderer(surface, CAMERA).render_sequence(T_cam_link, workers=WORKERS) for surface in (full, reduced)
+            )
+            both = a.mask & b.mask
+            errors[view] = 1e3 * float(np.percentile(np.abs(a.points_cam[both, 2] - b.points_cam[both, 2]), 99))
+        return errors
+
     def batch_fps(self, surface: RobotSurface) -> float:
         """Frames per second of whole sequences in the slower view, on WORKERS threads, best of REPEATS."""
         renderer, slowest = Renderer(surface, CAMERA), 0.0
@@ -142,11 +155,11 @@ def main(out: Path = Path("out/bench")) -> None:
     full_ms, lod_ms = (bench.cpu_ms(rendering_into_one_image(surface)) for surface in (full, reduced))
     open3d_ms = bench.cpu_ms(caster.render, repeats=1)
     ratios = {view: open3d_ms[view] / full_ms[view] for view in VIEWS}
-    assert reduced.detail is not None
+    errors_mm = bench.depth_error_p99_mm(full, reduced)
     scene = f"Panda, {full.triangle_count} triangles, 480 x 720, {FRAMES} frames, joints moving, FK included"
     lod = (
-        f"{reduced.triangle_count} triangles, measured p99 depth error {1e3 * reduced.detail.depth_error_p99:.3f} mm, "
-        f"mask IoU {reduced.detail.mask_iou:.5f}"
+        f"{reduced.triangle_count} triangles, p99 depth error in these views: mid {errors_mm['mid']:.3f}, "
+        f"close {errors_mm['close']:.3f} mm"
     )
     worst_open3d = max(open3d_ms.values())
     write_records(

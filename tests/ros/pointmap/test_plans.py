@@ -6,50 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import PoseArray, PoseStamped
 from k4d_msgs.msg import PointmapSequence
 from nav_msgs.msg import Path as PathMessage
-from rclpy.publisher import Publisher
-from sensor_msgs.msg import CameraInfo, JointState
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from sensor_msgs.msg import JointState
 
 from k4d_kinematics import se3
 from k4d_kinematics.camera import Camera
 from k4d_kinematics.pipeline import render_trajectory
 from k4d_kinematics.rendering import Renderer, RenderSettings
 from k4d_kinematics.robot_configuration import ConfiguredRobot
-from k4d_kinematics.ros import camera_sequence
-from k4d_kinematics.ros.conversions import duration_message, nanoseconds, seconds, time_message, transform_from_message
+from k4d_kinematics.ros.conversions import nanoseconds, seconds, time_message, transform_from_message
 from k4d_kinematics.trajectory import JointTrajectory as Trajectory
 from k4d_kinematics.transforms import StaticEdge, StaticTransforms
 
-from .conftest import FRONT, PLAN, START_NS, T_BASE_FRONT, T_HAND_WRIST, WRIST, Graph, Received, joint_state, stamped
-
-FRAMES = 7
-SEQUENCE, FRAME = PLAN.items()
-ARM = tuple(f"panda_joint{index}" for index in range(1, 8))
-
-
-def plan_message(names: tuple[str, ...], positions: np.ndarray, times: list[float]) -> JointTrajectory:
-    message = JointTrajectory(joint_names=names)
-    message.header.stamp = time_message(START_NS)
-    for row, time in zip(positions, times, strict=True):
-        point = JointTrajectoryPoint(positions=row.tolist(), time_from_start=duration_message(time))
-        message.points.append(point)
-    return message
-
-
-def collect(graph: Graph, camera: str) -> tuple[Received, Received]:
-    return tuple(graph.receive(kind, f"{camera}/robot/{topic}") for topic, kind in PLAN.items())
-
-
-def complete(summaries: Received, frames: Received) -> bool:
-    return bool(summaries.messages) and len(frames.messages) == summaries.messages[-1].frame_count > 0
-
-
-def shown(frame: Any) -> np.ndarray:
-    image = frame.pointmap
-    return np.frombuffer(image.data, np.float32).reshape(image.height, image.width, 3)
+from .conftest import FRONT, START_NS, T_BASE_FRONT, T_HAND_WRIST, WRIST, Graph, joint_state
+from .plan_messages import ARM, FRAMES, collect, complete, path_message, plan_message, shown
 
 
 @pytest.mark.parametrize(
@@ -99,19 +70,6 @@ def test_a_plan_of_the_arm_becomes_the_pipelines_sequence(
         np.testing.assert_allclose(shown(frame)[both], sequence.points_cam[index][both], atol=1e-3)
 
 
-def test_the_newest_plan_wins(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
-    graph = start(plan_frames=200)
-    summaries, frames = collect(graph, "front")
-    graph.ready(panda.home)
-    for count, shift in ((1, 0.1), (2, 0.2)):
-        graph.publish("planned_trajectory", plan_message(ARM, panda.home[:7] + [[0] * 7, [shift] * 7], [0.0, 1.0]))
-        graph.until(lambda count=count: len(summaries.messages) == count, f"summary {count}")
-    newest = summaries.messages[-1].sequence_id
-    graph.until(lambda: [f.sequence_id for f in frames.messages].count(newest) == 200, "all frames of the second plan")
-    assert len(frames.messages) < 400, "the first plan was published to its end"
-    assert frames.messages[-1].sequence_id == newest
-
-
 @pytest.mark.parametrize("kind", ["nav_msgs/Path", "geometry_msgs/PoseArray"])
 def test_tool_poses_in_a_cameras_frame_are_solved(
     start: Callable[..., Graph], panda: ConfiguredRobot, kind: str
@@ -132,21 +90,6 @@ def test_tool_poses_in_a_cameras_frame_are_solved(
     assert seconds(frames.messages[-1].time_from_start) == pytest.approx(4.0 if kind == "nav_msgs/Path" else 0.4)
 
 
-def path_message(kind: str, frame_id: str, T_frame_tool: np.ndarray) -> PathMessage | PoseArray:
-    message = PathMessage() if kind == "nav_msgs/Path" else PoseArray()
-    message.header.frame_id = frame_id
-    for index, T in enumerate(T_frame_tool):
-        xyz, xyzw = se3.to_xyzw(T)
-        item = PoseStamped()
-        item.header.frame_id = frame_id
-        item.header.stamp = time_message(START_NS + index * 1_000_000_000)
-        item.pose.position.x, item.pose.position.y, item.pose.position.z = xyz.tolist()
-        orientation = item.pose.orientation
-        orientation.x, orientation.y, orientation.z, orientation.w = xyzw.tolist()
-        message.poses.append(item if isinstance(message, PathMessage) else item.pose)
-    return message
-
-
 def test_the_tool_is_the_link_that_the_parameter_names(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
     graph = start(plan_frames=2, tool_link="panda_hand")
     summaries, frames = collect(graph, "front")
@@ -155,125 +98,6 @@ def test_the_tool_is_the_link_that_the_parameter_names(start: Callable[..., Grap
     graph.publish("tool_path", path_message("nav_msgs/Path", "panda_link0", np.stack([T_base_hand, T_base_hand])))
     graph.until(lambda: complete(summaries, frames), "a complete sequence")
     np.testing.assert_allclose(frames.messages[-1].joint_state.position, panda.home, atol=1e-3)
-
-
-def test_the_next_frame_waits_until_the_last_has_arrived(
-    start: Callable[..., Graph], panda: ConfiguredRobot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    graph = start(plan_frames=FRAMES)
-    summaries, frames = collect(graph, "front")
-    graph.ready(panda.home)
-    monkeypatch.setattr(Publisher, "wait_for_all_acked", lambda publisher, timeout: False)
-    graph.publish("planned_trajectory", plan_message(ARM, np.stack([panda.home[:7]] * 2), [0.0, 1.0]))
-    graph.until(lambda: frames.messages, "the first frame")
-    graph.spin_for(0.2)
-    assert len(frames.messages) == 1
-    monkeypatch.undo()
-    graph.until(lambda: complete(summaries, frames), "the other frames")
-
-
-def simple_plan(panda: ConfiguredRobot, stamp_ns: int = START_NS) -> JointTrajectory:
-    message = plan_message(ARM, np.stack([panda.home[:7], panda.home[:7] + 0.2]), [0.0, 1.0])
-    message.header.stamp = time_message(stamp_ns)
-    return message
-
-
-def test_a_plan_keeps_the_camera_that_it_was_accepted_with(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
-    graph = start(plan_frames=60)
-    summaries, frames = collect(graph, "front")
-    graph.ready(panda.home)
-    graph.publish("planned_trajectory", simple_plan(panda))
-    graph.until(lambda: len(frames.messages) > 3, "some frames")
-    graph.look(Camera.pinhole(30, 40, 40.0, 40.0, 19.5, 14.5, frame_id="front_optical"), "front", START_NS)
-    graph.until(lambda: len(frames.messages) > 9, "more frames")
-    graph.publish("front/camera_info", CameraInfo(height=62, width=94))
-    graph.until(lambda: complete(summaries, frames), "the rest of the plan")
-    assert {(frame.pointmap.height, frame.camera_info.width) for frame in frames.messages} == {(62, 94)}
-
-
-def test_a_camera_that_is_not_calibrated_refuses_for_itself(
-    start: Callable[..., Graph], panda: ConfiguredRobot
-) -> None:
-    graph = start(plan_frames=FRAMES)
-    summaries, frames = collect(graph, "front")
-    refusals, _ = collect(graph, "wrist")
-    graph.place_cameras()
-    graph.move(panda.home, START_NS)
-    graph.look(FRONT, "front", START_NS)
-    graph.until(lambda: graph.node.outputs[0]._camera and len(graph.node.live.joints), "camera and joints")
-    graph.publish("planned_trajectory", simple_plan(panda))
-    graph.until(lambda: complete(summaries, frames) and refusals.messages, "one sequence and one refusal")
-    (refused,) = refusals.messages
-    assert refused.error_code == PointmapSequence.CAMERA_UNAVAILABLE
-    assert refused.source == PointmapSequence.SOURCE_PLANNED_TRAJECTORY
-    assert nanoseconds(refused.header.stamp) == START_NS
-    assert refused.header.frame_id == "panda_link0"
-    assert "camera wrist" in graph.status("planned_trajectory").message
-
-
-def test_a_plan_waits_for_the_transform_of_its_stamp(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
-    graph = start(plan_frames=2, cameras="[front]", transform_timeout=20.0)
-    summaries, frames = collect(graph, "front")
-    graph.move(panda.home, START_NS)
-    graph.look(FRONT, "front", START_NS)
-    later_ns = START_NS + 10_000_000
-    for stamp_ns in (START_NS, START_NS + 1):
-        graph._moving.sendTransform(stamped("panda_link0", "front_optical", T_BASE_FRONT, stamp_ns))
-    graph.until(lambda: graph.node.outputs[0]._camera and len(graph.node.live.joints), "camera and joints")
-    graph.publish("planned_trajectory", simple_plan(panda, later_ns))
-    graph.spin_for(0.3)
-    assert not summaries.messages
-    graph._moving.sendTransform(stamped("panda_link0", "front_optical", T_BASE_FRONT, later_ns + 1))
-    graph.until(lambda: complete(summaries, frames), "the sequence")
-    assert summaries.messages[0].error_code == PointmapSequence.NONE
-
-
-def test_plans_are_not_rendered_for_nobody(
-    start: Callable[..., Graph], panda: ConfiguredRobot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    graph = start(plan_frames=FRAMES)
-    summaries = graph.receive(PointmapSequence, "front/robot/plan/sequence")
-    graph.ready(panda.home)
-    rendered = []
-    monkeypatch.setattr(Renderer, "render", lambda *words, **options: rendered.append(words))
-    graph.publish("planned_trajectory", simple_plan(panda))
-    graph.until(lambda: summaries.messages, "the summary")
-    graph.until(lambda: not graph.node.live.plans._sequences, "the end of the plan")
-    assert not rendered
-
-
-def test_a_consumer_that_stalls_holds_nobody_up_for_long(
-    start: Callable[..., Graph], panda: ConfiguredRobot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(camera_sequence, "_PATIENCE", 0.02)
-    graph = start(plan_frames=FRAMES)
-    fronts, wrists = collect(graph, "front"), collect(graph, "wrist")
-    graph.ready(panda.home)
-    monkeypatch.setattr(Publisher, "wait_for_all_acked", lambda publisher, timeout: "front" not in publisher.topic_name)
-    graph.publish("planned_trajectory", simple_plan(panda))
-    graph.until(lambda: complete(*wrists) and complete(*fronts), "both sequences")
-    graph.until(lambda: graph.status("plan of camera front").level == b"\x02", "the report")
-
-
-def test_cameras_take_turns(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
-    graph = start(plan_frames=60)
-    (_, fronts), (_, wrists) = collect(graph, "front"), collect(graph, "wrist")
-    graph.ready(panda.home)
-    graph.publish("planned_trajectory", simple_plan(panda))
-    graph.until(lambda: len(fronts.messages) >= 20, "a third of the front camera's frames")
-    assert len(wrists.messages) >= 5
-
-
-def test_published_frames_carry_the_prefix(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
-    graph = start(plan_frames=2, cameras="[front]", frame_prefix="left/")
-    summaries, frames = collect(graph, "front")
-    graph._fixed.sendTransform(stamped("left/panda_link0", "front_optical", T_BASE_FRONT, 0))
-    graph.publish("joint_states", joint_state(panda.robot.joint_names, panda.home, START_NS), 100)
-    graph.look(FRONT, "front", START_NS)
-    graph.until(lambda: graph.node.outputs[0]._camera and len(graph.node.live.joints), "camera and joints")
-    graph.publish("planned_trajectory", simple_plan(panda))
-    graph.until(lambda: complete(summaries, frames), "the sequence")
-    assert summaries.messages[0].header.frame_id == frames.messages[0].base_frame_id == "left/panda_link0"
 
 
 def test_unreachable_poses_hold_the_joints_and_are_named(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:

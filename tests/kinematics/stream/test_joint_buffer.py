@@ -1,5 +1,7 @@
 """The joint buffer against numpy's interpolation, and what it refuses."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,23 @@ def test_knows_a_recording_that_is_played_again(arm: Robot) -> None:
 def test_refuses_a_state_without_stamp(arm: Robot) -> None:
     with pytest.raises(JointStateError, match="must carry a stamp"):
         JointBuffer(arm, horizon_ns=1).add(0, NAMES, np.zeros(4))
+
+
+def test_the_newest_may_be_asked_from_another_thread(arm: Robot) -> None:
+    buffer = JointBuffer(arm, horizon_ns=1)
+    buffer.add(1, NAMES, np.zeros(4))
+
+    def fill() -> None:
+        for stamp_ns in range(2, 20_000):
+            buffer.add(stamp_ns, NAMES, np.full(4, float(stamp_ns)))
+
+    with ThreadPoolExecutor(1) as pool:
+        filling, seen = pool.submit(fill), 0.0
+        while not filling.done():
+            newest = buffer.newest
+            assert newest[0] == newest[2] >= seen, "not the newest state, or a mix of two"
+            seen = newest[0]
+        filling.result()
 
 
 def test_needs_a_horizon(arm: Robot) -> None:

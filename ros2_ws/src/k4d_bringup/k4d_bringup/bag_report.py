@@ -21,9 +21,8 @@ class TopicReport:
 
     ``expected`` is how many messages should have come: one for each stamp of the camera's input or of any of its live
     outputs, or each frame of the announced plans; ``dropped`` is how many of these did not; both are None where nothing
-    says what should come. Latencies are from the message's
-    stamp to its arrival at the recorder in milliseconds, None where the stamp is of another moment; ``robot_pixels`` is
-    the mean number of robot pixels of a mask.
+    says what should come. Latencies are from the message's stamp to its arrival at the recorder in milliseconds, None
+    where the stamp is of another moment; ``robot_pixels`` is the mean number of robot pixels of a mask.
     """
 
     topic: str

@@ -88,16 +88,12 @@ class JointBuffer:
         return (1.0 - fraction) * self._positions[after - 1] + fraction * self._positions[after]
 
     @property
-    def newest_stamp_ns(self) -> int:
-        """Stamp of the newest sample. Raises JointStateError when there is none."""
-        if not self._stamps_ns:
-            raise JointStateError("no joint state has been received")
-        return self._stamps_ns[-1]
-
-    @property
     def newest(self) -> Array:
-        """Positions (J,) of the newest sample. Raises JointStateError when there is none."""
-        return self.at(self.newest_stamp_ns)
+        """Positions (J,) of the newest sample, also while another thread adds. Raises JointStateError without any."""
+        try:
+            return self._positions[-1]
+        except IndexError as error:
+            raise JointStateError("no joint state has been received") from error
 
     def clear(self) -> None:
         """Forgets everything, as when the clock jumps back."""

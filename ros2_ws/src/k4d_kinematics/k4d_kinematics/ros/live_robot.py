@@ -42,5 +42,6 @@ class LiveRobot:
     def close(self) -> None:
         """Forgets everything and stops its timers, as when another robot takes its place."""
         self.clear()
+        self.plans.close()
         for timer in (self.stream.timer, self.plans.timer):
             self._node.destroy_timer(timer)

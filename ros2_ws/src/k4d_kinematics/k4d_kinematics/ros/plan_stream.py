@@ -86,6 +86,11 @@ class PlanStream:
         self._sequences = []
         self.timer.cancel()
 
+    def close(self) -> None:
+        """Stops for good, as when another robot takes this one's place."""
+        self.stop()
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
     def _tick(self) -> None:
         if self._candidate is not None and self._candidate.plan.done():
             self._advance(self._candidate)

@@ -24,9 +24,10 @@ demo: setup
 bench: setup
 	$(BIN)/python bench/run.py --out out/bench
 
-# Resolves the pins anew from requirements/*.in; the result is committed.
+# Resolves the pins anew from requirements/*.in; the result is committed. CUDA's packages are left to torch, which names
+# exactly those that its own build needs.
 lock: setup
 	$(BIN)/python -m pip -q install uv
-	cd requirements && for extra in kinematics embedded test; do \
+	cd requirements && for extra in kinematics embedded simulation world_model test; do \
 	  ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate \
-	    $$extra.in -o $$extra.txt || exit 1; done
+	    $$extra.in -o $$extra.txt && sed -Ei '/^(cuda|nvidia)-|^triton=/d' $$extra.txt || exit 1; done

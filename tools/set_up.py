@@ -23,9 +23,15 @@ VENV = ROOT / ".venv"
 STAMPS = VENV / "set_up_stamps"
 CANDIDATES = ("python3.11", "python3.12", "python3.13")
 OLDEST_PYTHON = (3, 11)
-LOCKS = ("kinematics", "embedded", "test")
+LOCKS = ("kinematics", "embedded", "simulation", "world_model", "test")
 MESSAGE_PACKAGES = ("ros2_ws/embedded/tf2_msgs", "ros2_ws/src/k4d_msgs")
-PYTHON_PACKAGES = ("ros2_ws/src/k4d_kinematics", "ros2_ws/src/k4d_bringup", "ros2_ws/embedded/k4d_embedded")
+PYTHON_PACKAGES = (
+    "ros2_ws/src/k4d_kinematics",
+    "ros2_ws/src/k4d_simulation",
+    "ros2_ws/src/k4d_world_model",
+    "ros2_ws/src/k4d_bringup",
+    "ros2_ws/embedded/k4d_embedded",
+)
 KERNELS = ROOT / "ros2_ws/src/k4d_kinematics/k4d_kinematics"
 ACTIVATION = "import k4d_embedded.home; k4d_embedded.home.activate()\n"
 

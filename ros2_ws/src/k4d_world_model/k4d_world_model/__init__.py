@@ -1,0 +1,1 @@
+"""World models of RGB and pointmaps: their data sets."""

@@ -1,0 +1,38 @@
+"""Robot pointmaps of recorded joints: the kinematics half applied to an episode."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from k4d_kinematics import Camera, ConfiguredRobot, Renderer, se3
+from k4d_kinematics.errors import KinematicsError
+from k4d_world_model.dataset.episode import Episode
+from k4d_world_model.errors import RejectedEpisodeError
+
+
+def with_robot_pointmaps(episode: Episode, robot: ConfiguredRobot, *, workers: int = 1) -> Episode:
+    """The episode with ``robot_points`` and ``robot_mask`` rendered from its joints, camera and poses.
+
+    Raises RejectedEpisodeError naming what is missing, or the joint that does not fit the robot.
+    """
+    missing = [name for name in ("camera", "T_world_cam", "T_world_base", "joints") if getattr(episode, name) is None]
+    if missing:
+        raise RejectedEpisodeError(f"robot pointmaps need {', '.join(missing)}, which the recording does not have")
+    assert episode.camera is not None
+    assert episode.T_world_cam is not None
+    assert episode.T_world_base is not None
+    assert episode.joints is not None
+    try:
+        positions = robot.robot.order_positions(episode.joints.joint_names, episode.joints.positions)  # (T, J)
+    except KinematicsError as error:
+        raise RejectedEpisodeError(f"its joints do not fit the robot: {error}") from error
+    T_base_link = robot.robot.forward_kinematics(positions)  # (T, L, 4, 4)
+    T_cam_base = se3.inverse(episode.T_world_cam) @ episode.T_world_base  # (T, 4, 4)
+    images = _renderer(robot, episode.camera).render_sequence(T_cam_base[:, None] @ T_base_link, workers=workers)
+    return replace(episode, robot_points=images.points_cam, robot_mask=np.asarray(images.mask, np.bool_))
+
+
+@lru_cache(maxsize=4)
+def _renderer(robot: ConfiguredRobot, camera: Camera) -> Renderer:
+    return Renderer(robot.surface, camera)

@@ -1,0 +1,1 @@
+"""Readers that bring recorded data of other formats as episodes."""

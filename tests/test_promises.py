@@ -19,10 +19,12 @@ import yaml
 
 from k4d_kinematics.configuration import CameraConfig, RobotConfig, read_configuration
 from k4d_kinematics.robot_configuration import configured_robot
+from k4d_simulation import SceneConfig
+from k4d_world_model.dataset.sources.opening import open_source
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.prefix) / "bin"
-PACKAGES = ("k4d_kinematics", "k4d_bringup", "k4d_embedded")
+PACKAGES = ("k4d_kinematics", "k4d_simulation", "k4d_world_model", "k4d_bringup", "k4d_embedded")
 SCRIPTS = sorted(
     script.name
     for package in PACKAGES
@@ -58,7 +60,8 @@ def test_modules_come_from_this_checkout_and_keep_their_lists(package: str) -> N
 
 
 def test_packages_list_their_public_names() -> None:
-    assert importlib.import_module("k4d_kinematics").__all__
+    for package in ("k4d_kinematics", "k4d_simulation"):
+        assert importlib.import_module(package).__all__
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -79,6 +82,10 @@ def test_every_configuration_is_valid(path: Path, tmp_path: Path) -> None:
         config = read_configuration(path, CameraConfig)
         assert config.camera().frame_id == config.frame_id
         assert config.T_parent_cam().shape == (4, 4)
+    elif kind == "scenes":
+        assert read_configuration(path, SceneConfig)
+    elif kind == "sources":
+        assert open_source(path, root=tmp_path, cache_dir=tmp_path)
     else:
         pytest.fail(f"no schema is known for config/{kind}/{path.name}")
 
@@ -134,7 +141,7 @@ def test_readme_lab_commands_name_what_exists() -> None:
 def test_lab_installation_names_every_import() -> None:
     (pip,) = [command for command in readme_commands(lab=True) if command.startswith("pip install ")]
     from_pip = set(pip.split()[2:])
-    for package in ("k4d_kinematics", "k4d_bringup"):
+    for package in set(PACKAGES) - {"k4d_embedded"}:
         folder = ROOT / "ros2_ws" / "src" / package
         depends = {str(item.text) for item in ElementTree.parse(folder / "package.xml").iter("exec_depend")}
         for name in third_party_imports(folder / package) - {package} - OPTIONAL:

@@ -183,6 +183,15 @@ def test_damaged_compressed_records_are_refused(tmp_path):
         read_recorded_trajectory(file)
 
 
+def test_a_damaged_sqlite_recording_is_refused(tmp_path):
+    file = record(tmp_path / "bag", {"/joint_states": (STATE, STATES)}, StoragePlugin.SQLITE3)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    file.write_bytes(content[: len(content) - 700])
+    with pytest.raises(TrajectoryError, match="not a readable MCAP file or rosbag2 folder"):
+        read_recorded_trajectory(tmp_path / "bag")
+
+
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(TrajectoryError, match="not a readable MCAP file or rosbag2 folder"):
         read_any_joints(tmp_path)

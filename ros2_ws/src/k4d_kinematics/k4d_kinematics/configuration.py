@@ -100,7 +100,7 @@ def from_mapping(content: Mapping[str, Any], schema: type[T]) -> T:
             hint = f"; did you mean {closest[0]!r}?" if closest else ""
             raise ConfigurationError(f"unknown key {key!r}{hint} Valid keys: {', '.join(_names(schema))}")
     try:
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+        values = {key: _as_tuples(value) for key, value in content.items()}
         return dacite.from_dict(schema, values, dacite.Config(strict=True, type_hooks={float: _number}))
     except dacite.WrongTypeError as error:
         raise ConfigurationError(_wrong_type(error, content)) from error
@@ -120,6 +120,13 @@ def _wrong_type(error: dacite.WrongTypeError, content: Mapping[str, Any]) -> str
     else:
         return str(error)
     return f"{error.field_path} must be {valid}, got {content.get(str(error.field_path), error.value)!r}"
+
+
+def _as_tuples(value: Any) -> Any:
+    """YAML's lists as tuples, at any depth."""
+    if isinstance(value, list):
+        return tuple(_as_tuples(item) for item in value)
+    return {key: _as_tuples(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _number(value: Any) -> Any:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import apsw
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.rosbag2 import Reader, ReaderError
@@ -30,8 +31,8 @@ _JOINT_TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
 
 # What reading damaged records raises: the reader's own errors, and Python's where a damaged length, text or depth of
 # nesting is used.
-_DAMAGE = (
-    *(ReaderError, SerdeError, zstd.ZstdError, struct.error),
+RECORDING_DAMAGE = (
+    *(ReaderError, SerdeError, zstd.ZstdError, struct.error, apsw.Error),
     *(OSError, EOFError, ValueError, TypeError, LookupError, OverflowError, MemoryError, RuntimeError),
 )
 
@@ -95,7 +96,7 @@ def _open(path: Path, error_type: type[KinematicsError]) -> Iterator[Reader]:
             yield reader
     except KinematicsError as error:
         raise error_type(f"{path}: {error}") from error
-    except _DAMAGE as error:
+    except RECORDING_DAMAGE as error:
         raise error_type(f"{path}: not a readable MCAP file or rosbag2 folder: {error!r}") from error
 
 

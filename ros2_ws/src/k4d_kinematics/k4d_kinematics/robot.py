@@ -21,14 +21,15 @@ from k4d_kinematics.urdf import parse_urdf, read_description
 class Robot:
     """A checked robot model with L links and J independent movable joints.
 
-    ``sha256`` is the hex digest of the expanded URDF text; ``base_folder`` and ``package_paths`` are where its mesh
-    and texture URIs are looked up.
+    ``urdf`` is the expanded URDF text and ``sha256`` its hex digest; ``base_folder`` and ``package_paths`` are where
+    its mesh and texture URIs are looked up.
     """
 
     name: str
     tree: KinematicTree
     visuals: tuple[LinkGeometry, ...]
     collisions: tuple[LinkGeometry, ...]
+    urdf: str
     sha256: str
     base_folder: Path | None = None
     package_paths: tuple[Path, ...] = ()
@@ -45,6 +46,7 @@ class Robot:
             tree=build_tree(description),
             visuals=description.visuals,
             collisions=description.collisions,
+            urdf=text,
             sha256=hashlib.sha256(text.encode()).hexdigest(),
             base_folder=base_folder,
             package_paths=tuple(Path(path) for path in package_paths),

@@ -1,0 +1,1 @@
+"""Pointmaps, masks and captions that outside tools find in recorded pictures."""

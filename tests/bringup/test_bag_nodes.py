@@ -11,11 +11,12 @@ import pytest
 import rclpy
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
+from std_srvs.srv import Trigger
 
 from k4d_bringup.ros.bag_recorder_node import BagRecorderNode
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = ROOT / "examples" / "panda_pick"
+EXAMPLE = ROOT / "examples" / "panda_pick_place"
 BIN = Path(sys.prefix) / "bin"
 STORE = get_typestore(Stores.ROS2_KILTED)
 
@@ -36,6 +37,11 @@ def command(node: str, **parameters: object) -> list[str]:
             {"bag": EXAMPLE, "wait_for": "[nobody_listens]", "wait_timeout": 0.1},
             "nobody_listens",
         ),
+        (
+            "k4d_bag_player_node",
+            {"bag": EXAMPLE, "rate": 100.0, "settle": 0.0, "end_service": "nobody/answers", "end_timeout": 0.1},
+            "nobody/answers did not say success within 0.1 s",
+        ),
         ("k4d_bag_recorder_node", {"bag": EXAMPLE}, "does not exist yet"),
         ("k4d_bag_recorder_node", {"bag": "''"}, "does not exist yet"),
         (
@@ -44,6 +50,7 @@ def command(node: str, **parameters: object) -> list[str]:
             "topics must be a regular expression, got '['",
         ),
         ("k4d_bag_recorder_node", {"bag": "/nowhere/a", "excluded": "'(a'"}, "excluded must be a regular expression"),
+        ("k4d_bag_recorder_node", {"bag": "/nowhere/a", "restless": "'*'"}, "restless must be a regular expression"),
     ],
 )
 def test_wrong_parameters_end_a_node_with_the_reason(node: str, parameters: dict[str, object], reason: str) -> None:
@@ -55,19 +62,44 @@ def test_wrong_parameters_end_a_node_with_the_reason(node: str, parameters: dict
 
 def test_what_is_played_is_recorded(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    recorder = subprocess.Popen(command("k4d_bag_recorder_node", bag=copy, topics="'/(joint_states|tf_static)'"))
-    waiting = "[joint_states, tf_static]"
+    topics = ("joint_states", "tf_static", "front/image_raw", "front/depth")
+    recorder = subprocess.Popen(command("k4d_bag_recorder_node", bag=copy, topics=f"'/({'|'.join(topics)})'"))
+    waiting = f"[{', '.join(topics)}]"
     try:
-        player = command("k4d_bag_player_node", bag=EXAMPLE, rate=8.0, stamps="original", wait_for=waiting, linger=1.0)
-        subprocess.run(player, timeout=90, check=True)
+        quiet = "k4d_bag_recorder_node/is_quiet"
+        player = command("k4d_bag_player_node", bag=EXAMPLE, stamps="original", wait_for=waiting, end_service=quiet)
+        subprocess.run(player, timeout=200, check=True)
     finally:
         recorder.send_signal(signal.SIGINT)
-        assert recorder.wait(timeout=30) == 0
+        assert recorder.wait(timeout=60) == 0
     played, recorded = read(EXAMPLE), read(copy)
-    assert set(recorded) == {"/joint_states", "/tf_static"}
-    assert len(recorded["/tf_static"]) == 1
-    assert recorded["/joint_states"] == played["/joint_states"]
-    assert len(played["/joint_states"]) > 100
+    assert set(recorded) == {f"/{topic}" for topic in topics}
+    for topic, messages in recorded.items():
+        assert messages == played[topic], topic
+    assert len(played["/front/depth"]) == 49
+
+
+def test_a_recorder_is_quiet_once_nothing_comes_but_what_never_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("k4d_bringup.ros.bag_recorder_node.time.monotonic", lambda: clock[0])
+    rclpy.init(args=["--ros-args", "-p", f"bag:={tmp_path / 'bag'}", "-p", "quiet_after:=3.0"])
+    try:
+        node = BagRecorderNode()
+        for topic in ("/notes", "/diagnostics"):
+            node._record(topic, ["std_msgs/msg/String"])
+        notes, diagnostics = node._writer.connections
+        raw = STORE.serialize_cdr(STORE.types["std_msgs/msg/String"](data="hello"), "std_msgs/msg/String")
+        answers = []
+        for moment, connection in ((102.0, notes), (104.0, diagnostics), (106.0, diagnostics)):
+            clock[0] = moment
+            node._write(connection, raw)
+            answers.append(node._on_is_quiet(None, Trigger.Response()).success)
+        assert answers == [False, False, True]
+        node.close()
+    finally:
+        rclpy.shutdown()
 
 
 def test_a_topic_of_an_unknown_type_is_left_out(
@@ -106,15 +138,15 @@ def test_stamps_move_to_now_and_keep_their_distances(tmp_path: Path) -> None:
     started_ns = time.time_ns()
     try:
         player = command(
-            "k4d_bag_player_node", bag=EXAMPLE, rate=4.0, stamps="now", wait_for="[joint_states]", linger=1.0
+            "k4d_bag_player_node", bag=EXAMPLE, rate=4.0, stamps="now", wait_for="[joint_states]", linger=3.0
         )
-        subprocess.run(player, timeout=90, check=True)
+        subprocess.run(player, timeout=200, check=True)
     finally:
         recorder.send_signal(signal.SIGINT)
-        assert recorder.wait(timeout=30) == 0
+        assert recorder.wait(timeout=60) == 0
     stamps_ns = [
         message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
         for message in (STORE.deserialize_cdr(raw, "sensor_msgs/msg/JointState") for raw in read(copy)["/joint_states"])
     ]
     assert started_ns < stamps_ns[0] < time.time_ns()
-    np.testing.assert_allclose(np.diff(stamps_ns), 20_000_000 / 4.0, atol=2)
+    np.testing.assert_allclose(np.diff(stamps_ns), 50_000_000 / 4.0, atol=2)

@@ -96,6 +96,13 @@ def test_shapes_of_all_kinds_stand_apart(presets):
 
 
 @pytest.mark.parametrize("task", ["pick_place", "push", "reach"])
+def test_no_distractor_can_be_taken_for_what_the_task_is_about(presets):
+    for layout in _layouts(presets["hard"], "pick_place", range(20)):
+        told = {layout.object.colour, layout.target_colour}
+        assert len(told) == 2
+        assert told.isdisjoint(thing.colour for thing in layout.distractors)
+
+
 def test_hard_hides_a_part_but_not_all(build, task):
     for seed in (1, 2, 3):
         scene = build("panda", "hard", task, seed)

@@ -55,8 +55,7 @@ def report_on(bag: Path, store: Typestore) -> tuple[TopicReport, ...]:
     for topic, _, arrival_ns, message in recorded_messages(bag, store):
         tally = tallies[topic]
         tally.arrivals_ns.append(arrival_ns)
-        stamp = message.header.stamp if hasattr(message, "header") else None
-        tally.stamps_ns.append(stamp.sec * 1_000_000_000 + stamp.nanosec if stamp else 0)
+        tally.stamps_ns.append(stamp_ns_of(message))
         if topic.endswith("/robot/mask"):
             tally.robot_pixels.append(int(np.count_nonzero(message.data)))
         elif topic.endswith(_SUMMARY):
@@ -76,11 +75,20 @@ def recorded_messages(bag: Path, store: Typestore, topics: tuple[str, ...] = ())
     try:
         with Reader(bag) as reader:
             wanted = [connection for connection in reader.connections if not topics or connection.topic in topics]
-            for connection, arrival_ns, raw in reader.messages(wanted):
+            # Asked for no connection, rosbags gives all.
+            for connection, arrival_ns, raw in reader.messages(wanted) if wanted else ():
                 message = store.deserialize_cdr(raw, connection.msgtype)
                 yield connection.topic, connection.msgtype, arrival_ns, message
     except (ReaderError, OSError) as error:
         raise BagError(f"{bag} cannot be read: {error}") from error
+
+
+def stamp_ns_of(message: Any) -> int:
+    """The stamp of a recorded message's header in nanoseconds, 0 where it has none."""
+    if not hasattr(message, "header"):
+        return 0
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def recorded_types(bag: Path) -> list[str]:

@@ -124,7 +124,7 @@ def _draw_post(
     config: SceneConfig, free: "_FreeSpace", other: TableObject | None, generator: np.random.Generator
 ) -> TableObject:
     """A post of a gate that just leaves the way free; the second stands opposite the ``other``."""
-    post = _draw_thing(config, SHAPES, generator)
+    post = _draw_thing(config, free, SHAPES, generator)
     along = free.goal - free.start
     share = (0.5 if other is None else _project(other.xy, free.start, free.goal)) + generator.uniform(-0.04, 0.04)
     side = np.array([-along[1], along[0]]) / np.linalg.norm(along) * (1.0 if other is None else -1.0)
@@ -133,7 +133,7 @@ def _draw_post(
 
 def _draw_occluder(config: SceneConfig, free: "_FreeSpace", eye: Array, generator: np.random.Generator) -> TableObject:
     """A box or cylinder before the camera, as high as it takes to hide the lower half of what is behind it."""
-    thing = _draw_thing(config, ("box", "cylinder"), generator)
+    thing = _draw_thing(config, free, ("box", "cylinder"), generator)
     to_eye = (eye[:2] - free.centre) / np.linalg.norm(eye[:2] - free.centre)
     aside = np.array([-to_eye[1], to_eye[0]]) * generator.choice((-1.0, 1.0)) * generator.uniform(0.4, 1.0)
     distance = free.around_object + thing.radius + generator.uniform(0.0, _HAND_REACH)
@@ -146,16 +146,18 @@ def _draw_occluder(config: SceneConfig, free: "_FreeSpace", eye: Array, generato
 def _draw_bystander(config: SceneConfig, free: "_FreeSpace", generator: np.random.Generator) -> TableObject:
     """A distractor anywhere around the object."""
     angle, distance = generator.uniform(-np.pi, np.pi), generator.uniform(*config.distractor_distance)
-    thing = _draw_thing(config, SHAPES, generator)
+    thing = _draw_thing(config, free, SHAPES, generator)
     return _stand(thing, free.centre + distance * np.array([np.cos(angle), np.sin(angle)]))
 
 
-def _draw_thing(config: SceneConfig, shapes: tuple[Shape, ...], generator: np.random.Generator) -> TableObject:
-    """A distractor that has no place yet."""
+def _draw_thing(
+    config: SceneConfig, free: "_FreeSpace", shapes: tuple[Shape, ...], generator: np.random.Generator
+) -> TableObject:
+    """A distractor that has no place yet, of another colour than what the task is about."""
     shape = shapes[generator.integers(len(shapes))]
     radius, height = generator.uniform(*config.distractor_radius), generator.uniform(*config.distractor_height)
     half = draw_half_extents(shape, float(radius), float(height), generator)
-    colour = list(COLOURS)[generator.integers(len(COLOURS))]
+    colour = free.colours[generator.integers(len(free.colours))]
     yaw = float(generator.uniform(-np.pi, np.pi))
     return TableObject(shape, half, (0.0, 0.0), yaw, colour, draw_pattern(generator))
 
@@ -175,6 +177,8 @@ class _FreeSpace:
 
     def __init__(self, config: SceneConfig, task: Task, layout: Layout) -> None:
         self.task = task
+        told = {layout.target_colour, layout.object.colour if layout.object is not None else ""}
+        self.colours = [name for name in COLOURS if name not in told]
         self.start, self.goal = np.array(layout.origin), np.array(layout.target[:2])
         # Distractors crowd around what is grasped, pushed or reached for.
         if layout.object is not None:

@@ -12,7 +12,7 @@ from k4d_embedded.launcher.packages import package_share
 from k4d_embedded.launcher.supervisor import Supervisor
 
 _EPILOG = """Example:
-  k4d-launch k4d_bringup demo.launch.xml bag:=examples/panda_pick output:=out/recording
+  k4d-launch k4d_bringup demo.launch.xml bag:=examples/panda_pick_place output:=out/recording
   k4d-launch launch/demo.launch.xml --show-args
 
 The exit code is that of the first process that failed, 130 after Ctrl-C, 2 for a mistake in the launch file.

@@ -1,4 +1,4 @@
-"""k4d-demo: replays a recorded robot through the real graph and reports what came out of it."""
+"""k4d-demo: replays a recorded episode through the real graph and reports what came out of it."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tyro
 
+from k4d_bringup.bag_agreement import depth_agreement
 from k4d_bringup.bag_pictures import write_pictures
 from k4d_bringup.bag_report import TopicReport, recorded_types, report_on
 from k4d_bringup.errors import BringupError, DemoError
@@ -22,14 +23,14 @@ CAMERAS = ("front", "wrist")
 
 @dataclass(frozen=True)
 class Arguments:
-    """Replays a recorded robot through robot_state_publisher and the pointmap node, records and reports.
+    """Replays a recorded episode through robot_state_publisher and the pointmap node, records and reports.
 
     Example: k4d-demo --out out/demo
     """
 
     out: Path = Path("out/demo")
     """Folder for the recording, pointmaps.mp4, contact_sheet.png and summary.json; an older recording is replaced."""
-    bag: Path = Path("examples/panda_pick")
+    bag: Path = Path("examples/panda_pick_place")
     """Recording to replay."""
     robot: Path = Path("config/robots/panda.yaml")
     """Robot YAML."""
@@ -67,10 +68,21 @@ def run_demo(arguments: Arguments) -> None:
     frames = write_pictures(
         recording, store, CAMERAS, arguments.out / "pointmaps.mp4", arguments.out / "contact_sheet.png"
     )
-    summary = {"graph_s": graph_s, "pictured_frames": frames, "topics": [topic.as_dict() for topic in topics]}
+    agreements = [found for camera in CAMERAS if (found := depth_agreement(recording, store, camera))]
+    summary = {
+        "graph_s": graph_s,
+        "pictured_frames": frames,
+        "agreement": [agreement.as_dict() for agreement in agreements],
+        "topics": [topic.as_dict() for topic in topics],
+    }
     (arguments.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    print(table(topics))
-    print(f"\nThe graph ran for {graph_s:.0f} s. Look at {arguments.out}/contact_sheet.png and pointmaps.mp4;")
+    print(table(topics) + "\n")
+    for agreement in agreements:
+        print(
+            f"{agreement.camera}: robot pointmap and recorded depth differ by {agreement.median_mm:.3f} mm (median), "
+            f"{agreement.p99_mm:.3f} mm (p99) on {agreement.pixels} visible robot pixels of {agreement.frames} frames."
+        )
+    print(f"The graph ran for {graph_s:.0f} s. Look at {arguments.out}/contact_sheet.png and pointmaps.mp4;")
     print(f"everything published is in {recording}, these figures are in {arguments.out}/summary.json.")
     lossy = [f"{topic.topic} ({topic.dropped} of {topic.expected})" for topic in topics if topic.dropped]
     if lossy:

@@ -11,8 +11,10 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
+from rclpy.task import Future
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, QosDurability
 from rosbags.rosbag2 import Reader, ReaderError
+from std_srvs.srv import Trigger
 
 from k4d_bringup.errors import BagError
 from k4d_bringup.ros.message_classes import message_class
@@ -24,6 +26,7 @@ from k4d_kinematics.ros.running import run_node
 
 STAMPS = ("original", "now")
 _TICK = 0.004
+_ASK_PERIOD = 0.25
 _DEPTH = 100
 
 
@@ -42,6 +45,8 @@ class BagPlayerConfig:
     linger: float = described(
         2.0, "Seconds to stay after the last message, so that consumers can finish.", (0.0, 3600.0)
     )
+    end_service: str = described("", "Trigger service that must answer with success before the node ends, if any.")
+    end_timeout: float = described(300.0, "Seconds to wait for that answer.", (0.0, 3600.0))
 
     def __post_init__(self) -> None:
         if self.stamps not in STAMPS:
@@ -66,6 +71,9 @@ class BagPlayerNode(Node):
         self._schedule: Schedule | None = None
         self._stamps: Schedule | None = None
         self._end_ns = 0
+        self._end_client = self.create_client(Trigger, self.config.end_service) if self.config.end_service else None
+        self._end_answer: Future | None = None
+        self._next_ask_ns = 0
         self._timer = self.create_timer(_TICK, self._tick, clock=self._steady)
 
     def _advertise(self, connection: Connection) -> Publisher:
@@ -81,9 +89,23 @@ class BagPlayerNode(Node):
             self._start_when_awaited(now_ns)
         elif self._next is not None:
             self._publish_due(self._schedule, now_ns)
-        elif now_ns > self._end_ns + round(self.config.linger * 1e9):
+        elif now_ns > self._end_ns + round(self.config.linger * 1e9) and self._may_end(now_ns):
             self.get_logger().info("played to the end")
             rclpy.try_shutdown()
+
+    def _may_end(self, now_ns: int) -> bool:
+        if self._end_client is None:
+            return True
+        if self._end_answer is not None and self._end_answer.done():
+            answer, self._end_answer = self._end_answer.result(), None
+            if answer.success:
+                return True
+        if now_ns > self._end_ns + round((self.config.linger + self.config.end_timeout) * 1e9):
+            raise BagError(f"{self.config.end_service} did not say success within {self.config.end_timeout} s")
+        if self._end_answer is None and now_ns >= self._next_ask_ns and self._end_client.service_is_ready():
+            self._next_ask_ns = now_ns + round(_ASK_PERIOD * 1e9)
+            self._end_answer = self._end_client.call_async(Trigger.Request())
+        return False
 
     def _start_when_awaited(self, now_ns: int) -> None:
         missing = [topic for topic in self.config.wait_for if topic and self.count_subscribers(topic) == 0]

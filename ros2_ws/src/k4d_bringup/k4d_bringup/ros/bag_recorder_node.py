@@ -1,6 +1,7 @@
 """k4d_bag_recorder_node: records topics, as they come, into a compressed rosbag2 recording (MCAP)."""
 
 import re
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from std_srvs.srv import Trigger
 
 from k4d_bringup.errors import BagError
 from k4d_bringup.message_types import typestore_for
@@ -29,9 +31,13 @@ class BagRecorderConfig:
     bag: str = described("", "Folder to record into; it must not exist.")
     topics: str = described(".*", "Regular expression that a topic's full name must match.")
     excluded: str = described("/rosout|/parameter_events", "Regular expression of full names to leave out.")
+    restless: str = described("/diagnostics", "Regular expression of full names that never fall silent.")
+    quiet_after: float = described(
+        5.0, "Seconds without a message, restless topics aside, after which ~/is_quiet says success.", (0.0, 3600.0)
+    )
 
     def __post_init__(self) -> None:
-        for name in ("topics", "excluded"):
+        for name in ("topics", "excluded", "restless"):
             expression = getattr(self, name)
             try:
                 re.compile(expression)
@@ -51,6 +57,8 @@ class BagRecorderNode(Node):
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
         self._recorded: set[str] = set()
+        self._last_message = time.monotonic()
+        self.create_service(Trigger, "~/is_quiet", self._on_is_quiet)
         self.create_timer(_DISCOVERY_PERIOD, self._discover)
 
     def _discover(self) -> None:
@@ -85,6 +93,14 @@ class BagRecorderNode(Node):
 
     def _write(self, connection: Connection, raw: bytes) -> None:
         self._writer.write(connection, self.get_clock().now().nanoseconds, raw)
+        if not re.fullmatch(self.config.restless, connection.topic):
+            self._last_message = time.monotonic()
+
+    def _on_is_quiet(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        silence = time.monotonic() - self._last_message
+        response.success = silence >= self.config.quiet_after
+        response.message = f"the last message was written {silence:.1f} s ago"
+        return response
 
     def close(self) -> None:
         """Completes the recording, so that it can be read."""

@@ -34,7 +34,7 @@ class Arguments:
     contact_sheet.png and summary.json.
 
     Example: k4d-pointmaps --robot config/robots/panda.yaml --camera config/cameras/front.yaml
-    --trajectory examples/panda_pick --topic /joint_states --out out/pointmaps
+    --trajectory examples/panda_pick_place --topic /joint_states --out out/pointmaps
     """
 
     robot: Path

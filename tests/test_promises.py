@@ -32,7 +32,10 @@ SCRIPTS = sorted(
     if script.group == "console_scripts"
 )
 APT_NAMES = {"PIL": "pil"}
-WHEEL_NAMES = {"backports": "backports.zstd", "collada": "pycollada", "fast_simplification": "fast-simplification"}
+WHEEL_NAMES = {
+    "backports": "backports.zstd", "collada": "pycollada", "fast_simplification": "fast-simplification",
+    "huggingface_hub": "huggingface-hub",
+}  # fmt: skip
 OPTIONAL = {"moveit_msgs", "compression"}  # imported only where installed, and from Python 3.14 on
 COMMAND_BLOCK = re.compile(r"^```bash( lab)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -43,12 +46,15 @@ def walk(package: str) -> list[ModuleType]:
     return [root, *(importlib.import_module(name) for name in names if ".standins" not in name)]
 
 
+def readme_blocks(*, lab: bool) -> list[list[str]]:
+    """The commands of each block, in order."""
+    blocks = [block for kind, block in COMMAND_BLOCK.findall((ROOT / "README.md").read_text()) if bool(kind) == lab]
+    lines = [[line.split("  #")[0].strip() for line in block.replace("\\\n", " ").splitlines()] for block in blocks]
+    return [[line for line in block if line] for block in lines]
+
+
 def readme_commands(*, lab: bool) -> list[str]:
-    blocks = COMMAND_BLOCK.findall((ROOT / "README.md").read_text())
-    lines = [
-        line.strip() for kind, block in blocks if bool(kind) == lab for line in block.replace("\\\n", " ").splitlines()
-    ]
-    return [command for command in (line.split("  #")[0].strip() for line in lines) if command]
+    return [command for block in readme_blocks(lab=lab) for command in block]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -100,16 +106,18 @@ def test_readme_names_the_two_commands() -> None:
     assert {"make demo", "make test"} <= set(readme_commands(lab=False))
 
 
-@pytest.mark.parametrize("command", readme_commands(lab=False))
-def test_readme_commands_work(command: str, tmp_path: Path) -> None:
-    words = shlex.split(command.replace("out/", f"{tmp_path}/"))
+@pytest.mark.parametrize("block", readme_blocks(lab=False), ids=lambda block: block[-1].split()[0])
+def test_readme_commands_work(block: list[str], tmp_path: Path) -> None:
+    for command in block:
+        check_command(shlex.split(command.replace("out/", f"{tmp_path}/")))
+
+
+def check_command(words: list[str]) -> None:
     if words[0] == "make":
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert words[1] in targets
         return
-    assert words[0] in ("source", *SCRIPTS, *(f".venv/bin/{script}" for script in SCRIPTS)), (
-        f"not one of ours: {command}"
-    )
+    assert words[0] in ("source", *SCRIPTS, *(f".venv/bin/{script}" for script in SCRIPTS)), f"not one of ours: {words}"
     if words[0] == "source":
         assert words[1] == ".venv/bin/activate"
         return
@@ -140,8 +148,8 @@ def test_readme_lab_commands_name_what_exists() -> None:
 
 
 def test_lab_installation_names_every_import() -> None:
-    (pip,) = [command for command in readme_commands(lab=True) if command.startswith("pip install ")]
-    from_pip = set(pip.split()[2:])
+    pips = [command for command in readme_commands(lab=True) if command.startswith("pip install ")]
+    from_pip = {name for command in pips for name in command.split()[2:]}
     for package in set(PACKAGES) - {"k4d_embedded"}:
         folder = ROOT / "ros2_ws" / "src" / package
         depends = {str(item.text) for item in ElementTree.parse(folder / "package.xml").iter("exec_depend")}

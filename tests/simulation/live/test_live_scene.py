@@ -101,6 +101,19 @@ def test_what_does_not_fit_the_robot_is_refused(panda, names, point, times, reas
         follow(command(names, [point], times), START_NS, panda.robot, panda.home, START_NS + SECOND)
 
 
+def test_velocities_that_swing_beyond_a_limit_are_refused(panda):
+    """Cubic from rest at 0 to 2.8 at 4 rad/s passes 2.8 once it goes on from there to a stop at 2.8."""
+    limit = panda.robot.upper[0]
+    here, start = np.where(np.arange(8) == 0, 0.0, panda.home), START_NS
+    swings = command(["panda_joint1"], [[2.8], [2.8]], [2.0, 3.0], [[4.0], [0.0]])
+    assert 2.8 + 4.0 * 4 / 27 > limit > 2.8
+    with pytest.raises(CommandError, match=r"panda_joint1 must stay within .* lead it to 3.39259 2.333 s after"):
+        follow(swings, start, panda.robot, here, start)
+    stops = command(["panda_joint1"], [[limit], [limit], [0.0]], [2.0, 3.0, 4.0], [[0.0], [0.0], [0.0]])
+    course = follow(stops, start, panda.robot, here, start)
+    assert course.at([start + 2 * SECOND])[0, 0] == pytest.approx(limit)
+
+
 def test_the_robot_reaches_a_commanded_posture(live, scene):
     goal = scene.positions(scene.initial_qpos) + np.array([0.3, -0.2, 0.2, -0.3, 0.2, 0.2, -0.4, -0.02])
     live.follow(command(scene.robot.robot.joint_names, [goal], [1.0]), START_NS)

@@ -142,6 +142,22 @@ time.sleep(3000)
         time.sleep(0.05)
 
 
+def test_what_a_tool_leaves_running_is_killed_when_it_ends(episode: Episode, tool: Tool, tmp_path: Path) -> None:
+    pid_file = tmp_path / "child"
+    found = tool(f"""
+import subprocess
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3000)"])
+Path({str(pid_file)!r}).write_text(str(child.pid))
+(out / "captions.json").write_text(json.dumps({{"caption": "It pushes."}}))
+""").annotate(episode)
+    assert found.caption == "It pushes."
+    child = int(pid_file.read_text())
+    deadline = time.monotonic() + 60
+    while is_running(child):
+        assert time.monotonic() < deadline, "the tool's child lives on"
+        time.sleep(0.05)
+
+
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

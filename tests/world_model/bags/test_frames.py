@@ -12,7 +12,7 @@ from k4d_kinematics import Camera, se3
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.joint_samples import JointSamples
 from k4d_world_model.dataset.sources.rosbag import RosbagConfig, RosbagSource
-from k4d_world_model.errors import RejectedEpisodeError
+from k4d_world_model.errors import RejectedEpisodeError, SourceError
 
 START = 1_760_000_000_123_456_789
 MS = 1_000_000
@@ -160,3 +160,11 @@ def test_a_turning_joint_takes_the_short_way() -> None:
     halfway = samples.positions(["wheel"], np.array([5, 10]), continuous=["wheel"])[:, 0]
     np.testing.assert_allclose(halfway, [np.pi, 2 * np.pi - 3.0])
     np.testing.assert_allclose(samples.positions(["wheel"], np.array([5]))[:, 0], [0.0])
+
+
+def test_a_damaged_picture_is_named_with_its_bag(messages: Any, record: Record) -> None:
+    records = images(messages, [0.0, 10.0, 20.0])
+    records[1][2].data = records[1][2].data[:-1]
+    bag = record(records)
+    with pytest.raises(SourceError, match=rf"^{bag}: message 1 of /image: a rgb8 image of "):
+        read(bag, BARE, 3)

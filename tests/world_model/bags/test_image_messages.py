@@ -91,6 +91,12 @@ def test_other_encodings_are_named_with_the_valid_ones(messages: Any, rgb: np.nd
             depth_image(messages.compressed(0, png, description))
 
 
+def test_compressed_pictures_of_more_than_eight_bits_are_refused(messages: Any) -> None:
+    png = cv2.imencode(".png", np.full((2, 3), 40_000, np.uint16))[1].tobytes()
+    with pytest.raises(RejectedEpisodeError, match="mode RGB, RGBA, L, 8 bits each, got I;16"):
+        picture(messages.compressed(0, png, "mono16; png compressed"))
+
+
 def test_damaged_images_are_named(messages: Any, rgb: np.ndarray) -> None:
     cut = messages.image(0, rgb, "rgb8")
     cut.data = cut.data[:-1]

@@ -24,7 +24,9 @@ ROOT = Path(__file__).resolve().parents[3]
 ALL = FrameSampling(7)
 
 
-def test_bags_are_found_in_nested_folders(episode: Episode, config: RosbagConfig, tmp_path: Path) -> None:
+def test_bags_are_found_in_nested_folders(
+    episode: Episode, config: RosbagConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "bags"
     (root / "monday" / "left arm").mkdir(parents=True)
     write_bag(episode, root / "monday" / "left arm" / "run 1", config)
@@ -42,6 +44,10 @@ def test_bags_are_found_in_nested_folders(episode: Episode, config: RosbagConfig
         np.testing.assert_array_equal(source.read(name, ALL).rgb, episode.rgb)
     assert RosbagSource(config, root / "zero").episode_ids() == ("zero",)
     assert RosbagSource(config, root / "single" / "one.mcap").episode_ids() == ("one",)
+    (tmp_path / "latest").symlink_to(root / "zero", target_is_directory=True)
+    assert RosbagSource(config, tmp_path / "latest").episode_ids() == ("zero",)
+    monkeypatch.chdir(root / "zero")
+    assert RosbagSource(config, Path()).episode_ids() == ("zero",)
     with pytest.raises(SourceError, match="no bag 'two'; there are monday-left_arm-run_1, single-one, zero"):
         source.read("two", ALL)
     write_bag(episode, root / "monday" / "left_arm-run_1", config)

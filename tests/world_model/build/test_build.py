@@ -17,7 +17,7 @@ from k4d_world_model.dataset.manifest import manifest_sample, read_manifest
 from k4d_world_model.dataset.native_sample import read_sample, read_sample_record
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.opening import open_source
-from k4d_world_model.errors import DatasetError
+from k4d_world_model.errors import DatasetError, SampleError
 
 
 def command(monkeypatch: pytest.MonkeyPatch, site: Any, *more: str) -> int:
@@ -141,6 +141,30 @@ def test_folders_that_are_not_ours_are_left_alone(site: Any) -> None:
 def test_samples_that_the_source_does_not_have_are_refused(built: Any) -> None:
     built.layout.sample_folder("demo_1").rename(built.layout.sample_folder("stranger"))
     with pytest.raises(DatasetError, match="the source does not have: stranger"):
+        built.build()
+
+
+def test_a_lost_sample_comes_back_whatever_is_asked_for(built: Any) -> None:
+    shutil.rmtree(built.layout.sample_folder("demo_6"))
+    report = built.build(episodes=2)
+    assert (report.written, report.kept) == (1, len(built.good) - 1)
+    built.check()
+
+
+@pytest.mark.parametrize("name", ["train.txt", "val.txt", "report.json"])
+def test_nothing_is_complete_before_its_lists_are_written(built: Any, name: str) -> None:
+    (built.out / name).unlink()
+    (built.out / name).mkdir()
+    with pytest.raises(DatasetError, match=name):
+        built.build()
+    assert not read_manifest(built.layout).complete
+
+
+def test_a_build_does_not_write_through_a_link_outside(built: Any, tmp_path: Path) -> None:
+    shutil.rmtree(built.layout.staging, ignore_errors=True)
+    (tmp_path / "outside").mkdir()
+    built.layout.staging.symlink_to(tmp_path / "outside")
+    with pytest.raises(SampleError, match="leads out of the data set"):
         built.build()
 
 

@@ -1,8 +1,10 @@
 """The check passes on a sound data set, and names what is bad in each of eighteen injected corruptions."""
 
 import json
+import os
 import re
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +19,9 @@ from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout
 from k4d_world_model.dataset.manifest import manifest_sample, read_manifest, write_lists, write_manifest
 from k4d_world_model.dataset.native_sample import read_sample, write_sample
+from k4d_world_model.dataset.processes import results
 from k4d_world_model.dataset.sample_record import SampleFile, checksums_from_bytes, checksums_to_bytes, sha256
-from k4d_world_model.errors import DatasetError
+from k4d_world_model.errors import DatasetError, SampleError
 
 from .conftest import make_dataset, make_episode
 
@@ -247,6 +250,32 @@ def test_without_a_manifest_the_samples_are_still_checked(layout: NativeLayout) 
     assert [episode.episode_id for episode in report.episodes if episode.failures] == [VICTIM]
     with pytest.raises(DatasetError, match="no such folder"):
         check_dataset(layout.root / "nowhere")
+
+
+def test_a_manifest_that_leaves_the_root_or_lacks_a_field_fails(layout: NativeLayout) -> None:
+    text = layout.manifest.read_text()
+    layout.manifest.write_text(text.replace('"episode_id": "s-2"', '"episode_id": "../s-2"'))
+    assert re.search(r"manifest\.json: .*'\.\./s-2'", check_dataset(layout.root).problems[0])
+    layout.manifest.write_text(text.replace('"absent_groups": {},', ""))
+    assert check_dataset(layout.root).problems == (f"{layout.manifest}: missing fields: absent_groups",)
+
+
+def test_sheets_are_neither_drawn_nor_removed_outside(layout: NativeLayout, tmp_path: Path) -> None:
+    (tmp_path / "sheets").mkdir()
+    (tmp_path / "sheets" / "mine.png").write_text("precious")
+    layout.review.symlink_to(tmp_path)
+    with pytest.raises(SampleError, match="leads out of the data set"):
+        check_dataset(layout.root)
+    assert [path.name for path in (tmp_path / "sheets").iterdir()] == ["mine.png"]
+
+
+def _die(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_a_named_error() -> None:
+    with pytest.raises(DatasetError, match="a worker process was killed"):
+        list(results(_die, [1, 2, 3], 2))
 
 
 def test_workers_find_what_one_process_finds(layout: NativeLayout) -> None:

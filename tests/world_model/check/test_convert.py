@@ -123,6 +123,12 @@ def test_bags_hold_what_the_samples_hold(layout: NativeLayout, tmp_path: Path) -
         convert_dataset(layout.root, "bag", bags)
 
 
+def test_a_conversion_killed_before_its_manifest_goes_on(layout: NativeLayout, tmp_path: Path) -> None:
+    written = published(layout, tmp_path / "robo4d")
+    (tmp_path / "back" / ".staging").mkdir(parents=True)
+    assert convert_dataset(written.root, "native", tmp_path / "back").samples == 4
+
+
 def test_what_is_damaged_or_in_the_way_is_named(layout: NativeLayout, tmp_path: Path) -> None:
     written = published(layout, tmp_path / "robo4d")
     with pytest.raises(DatasetError, match="was made of something else"):

@@ -47,6 +47,8 @@ def test_a_whole_episode_is_accepted(episode: Episode) -> None:
         ({"scene_points": np.zeros((T, W, H, 3), np.float32)}, "scene_points must be float32 of shape"),
         ({"scene_points": np.zeros((T, H, W, 3))}, "scene_points must be float32"),
         ({"T_world_cam": np.eye(4)}, r"T_world_cam must be float64 of shape \(3, 4, 4\)"),
+        ({"T_world_cam": np.full((T, 4, 4), np.inf)}, "T_world_cam must be finite"),
+        ({"T_world_base": np.diag([2.0, 2.0, 2.0, 1.0])}, "T_world_base must be a rigid transform"),
         ({"scale": "metres"}, "scale must be 'metric' or 'affine', got 'metres'"),
         ({"camera": Camera.pinhole(H, W + 1, 5.0, 5.0, 2.5, 1.5, frame_id="c")}, "camera must be an undistorted one"),
         ({"robot_mask": None}, "robot_points need a robot_mask"),

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from k4d_kinematics import configured_robot
+from k4d_kinematics.configuration import from_mapping
 from k4d_simulation.episode import simulate
 from k4d_simulation.errors import RenderingError
 from k4d_simulation.perturbation import PERTURBATIONS
 from k4d_simulation.scene import build_scene
+from k4d_world_model.dataset.bag_writer import write_bag
 from k4d_world_model.dataset.robot_pointmaps import with_robot_pointmaps
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources import simulation
-from k4d_world_model.dataset.sources.opening import open_source
+from k4d_world_model.dataset.sources.opening import open_source, read_source_yaml
+from k4d_world_model.dataset.sources.rosbag import RosbagConfig, RosbagSource
 from k4d_world_model.dataset.sources.simulation import SimulationConfig, SimulationSource
 from k4d_world_model.errors import DatasetError, RejectedEpisodeError, SourceError
 
@@ -119,6 +122,19 @@ def test_poses_joints_and_points_fit_each_other(robot, episode):
     T = episode.T_world_cam[0]
     points_world = episode.scene_points[0][~episode.robot_mask[0]] @ T[:3, :3].T + T[:3, 3]
     assert (np.abs(points_world[:, 2]) < 1e-4).mean() > 0.2  # the table's top
+
+
+def test_an_episode_becomes_a_bag_by_the_shipped_topics_and_comes_back(robot, episode, tmp_path):
+    content = read_source_yaml(CONFIG / "sources" / "bag.yaml")
+    config = from_mapping({key: value for key, value in content.items() if key != "source"}, RosbagConfig)
+    write_bag(episode, tmp_path / "one", config)
+    again = RosbagSource(config, tmp_path, robot).read("one", FIVE)
+    assert again.camera == episode.camera
+    assert again.camera.frame_id == "front_camera_optical_frame"
+    np.testing.assert_array_equal(again.rgb, episode.rgb)
+    np.testing.assert_allclose(again.T_world_cam, episode.T_world_cam, atol=1e-12)
+    np.testing.assert_allclose(again.scene_points, episode.scene_points, atol=1e-5)
+    np.testing.assert_array_equal(again.robot_mask, episode.robot_mask)
 
 
 def test_the_sampling_decides_the_frames(source, episode):

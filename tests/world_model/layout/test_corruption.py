@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +146,9 @@ def change_meta(sample: Path, change: Callable[[dict[str, Any]], object]) -> Non
         (lambda meta: meta["episode"].update(episode_id="take_2"), "take_2"),
         (lambda meta: meta["episode"].update(episode_id="../take_1"), "take_1"),
         (lambda meta: meta.update(T_world_base=[[float("nan")] * 4] * 4), "NaN"),
+        (lambda meta: meta["T_world_base"][0].__setitem__(0, 10**400), "too large"),
+        (lambda meta: meta["joints"]["positions"][0].__setitem__(0, 10**400), "too large"),
+        (lambda meta: meta.update(T_world_base=[[0.0] * 4] * 4), "T_world_base must be a rigid transform"),
     ],
 )
 def test_a_wrong_meta_field_is_named(
@@ -224,6 +228,27 @@ def test_a_mask_of_another_shape_or_kind_is_named(layout: NativeLayout, sample: 
     (sample / "robot_mask.npz").write_bytes(file.getvalue())
     sign(sample)
     assert_names(layout, "robot_mask.npz", r"robot_mask\.npz")
+
+
+@pytest.mark.parametrize("shape", [(5, 10**15), (5, 27 * 10**5)])
+def test_a_mask_that_unpacks_to_too_much_is_named(layout: NativeLayout, sample: Path, shape: tuple[int, int]) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(sample / "robot_mask.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("packed.npy", header.getvalue() + bytes(5 * 27 * 10**5))
+    sign(sample)
+    assert_names(layout, "robot_mask.npz", "cannot be read as a packed mask")
+
+
+def test_a_clip_that_memory_cannot_hold_is_named(
+    layout: NativeLayout, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryError("unable to allocate 1 TiB")
+
+    monkeypatch.setattr(video_files.np, "empty", refuse)
+    with pytest.raises(SampleError, match=r"rgb\.mkv: .*1 TiB"):
+        read_sample(layout, "take_1", ())
 
 
 def test_what_is_not_there_is_named(layout: NativeLayout, sample: Path) -> None:

@@ -111,6 +111,15 @@ def test_nothing_is_written_through_a_link_outside(
             list_samples(layout)
 
 
+@pytest.mark.parametrize("name", ["take_1", "take_1/rgb.mkv"])
+def test_a_link_to_itself_is_named(make_episode: MakeEpisode, layout: NativeLayout, name: str) -> None:
+    write_sample(layout, make_episode())
+    path = layout.samples / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    path.symlink_to(path.name)
+    assert f"{path}: a link leads to itself" in verify_sample(layout, "take_1")
+
+
 def test_the_root_itself_may_be_a_link(make_episode: MakeEpisode, layout: NativeLayout, tmp_path: Path) -> None:
     write_sample(layout, make_episode())
     (tmp_path / "link").symlink_to(layout.root)

@@ -103,9 +103,10 @@ def test_points_that_are_none_are_refused_with_their_place(
         write_sample(layout, make_episode(scene_points=points))
 
 
-def test_a_pose_that_is_not_finite_is_refused(make_episode: MakeEpisode, layout: NativeLayout) -> None:
+def test_a_caption_that_is_no_text_is_refused(make_episode: MakeEpisode, layout: NativeLayout) -> None:
+    info = replace(make_episode().info, caption="half a \ud83d pair")
     with pytest.raises(EpisodeError, match="take_1"):
-        write_sample(layout, make_episode(T_world_base=np.full((4, 4), np.nan)))
+        write_sample(layout, make_episode(info=info))
 
 
 def test_points_of_eight_bits_are_kept_exactly(make_episode: MakeEpisode, layout: NativeLayout) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k4d_kinematics import Camera
+from k4d_kinematics import Camera, se3
 from k4d_kinematics.camera import RegionOfInterest
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo
 from k4d_world_model.dataset.layout import NativeLayout
@@ -101,13 +101,13 @@ def test_every_episode_comes_back(
     text=st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
     success=st.sampled_from([None, True, False]),
     seed=st.none() | st.integers(-(2**70), 2**70),
-    numbers=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=16, max_size=16),
+    place=st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 3),
 )
 def test_every_description_and_number_comes_back_exactly(
-    make_episode: MakeEpisode, text: str, success: bool | None, seed: int | None, numbers: list[float]
+    make_episode: MakeEpisode, text: str, success: bool | None, seed: int | None, place: tuple[float, float, float]
 ) -> None:
     info = EpisodeInfo("x" * 128, text or "s", text, text, text, text, text, success, seed, text)
-    episode = make_episode(2, 3, 4, info=info, T_world_base=np.array(numbers).reshape(4, 4))
+    episode = make_episode(2, 3, 4, info=info, T_world_base=se3.from_xyz_rpy(place, (0.4, -0.5, 0.6)))
     with tempfile.TemporaryDirectory() as root:
         write_sample(NativeLayout(Path(root)), episode)
         read = read_sample(NativeLayout(Path(root)), "x" * 128)

@@ -10,6 +10,7 @@ import pytest
 
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.hdf5 import Hdf5Config, Hdf5Source
+from k4d_world_model.dataset.sources.recorded_fields import JointField
 from k4d_world_model.errors import SourceError
 
 PLAIN = Hdf5Config("toy", "obs/agentview_rgb", 20.0, "bottom")
@@ -68,3 +69,23 @@ def test_demonstrations_behind_a_foreign_link_are_refused(libero: Path, tmp_path
     source = Hdf5Source(PLAIN, libero)
     with pytest.raises(SourceError, match="'demo_99' is a link to another file"):
         source.read("toy-put_the_bowl_demo-demo_99", FrameSampling(3))
+
+
+@pytest.mark.parametrize(
+    ("shape", "joints_shape", "message"),
+    [
+        ((10**11, 8, 9, 3), (5, 2), r"rgb may have 10000000 frames, got 100000000000"),
+        ((5, 8, 9, 3), (5, 10**10), r"joints must have 1 to 192000000 numbers to read, got 30000000000"),
+        ((5, 8, 9, 3), (5, 0), r"joints must have 1 to 192000000 numbers to read, got 0"),
+    ],
+)
+def test_sizes_that_a_small_file_claims_are_refused_before_they_are_allocated(
+    tmp_path: Path, shape: tuple[int, ...], joints_shape: tuple[int, ...], message: str
+) -> None:
+    with h5py.File(tmp_path / "huge.hdf5", "w") as file:
+        demo = file.create_group("data/demo_0")
+        demo.create_dataset("rgb", shape, np.uint8, chunks=(1, *shape[1:]))
+        demo.create_dataset("joints", joints_shape, np.float32, chunks=(1, 1) if all(joints_shape) else None)
+    config = Hdf5Config("toy", "rgb", 20.0, "top", joints=(JointField("joints", ("a",)),))
+    with pytest.raises(SourceError, match=message):
+        Hdf5Source(config, tmp_path).read("toy-huge-demo_0", FrameSampling(3))

@@ -201,7 +201,24 @@ def test_rows_that_are_missing_are_named(video: Path) -> None:
     stamps = table.column_names.index("timestamp")
     frozen = table.set_column(stamps, "timestamp", pyarrow.array(np.zeros(len(table), np.float32)))
     pyarrow.parquet.write_table(frozen, path)
-    with pytest.raises(SourceError, match=r"file-000\.parquet: timestamps of episode 0 do not increase"):
+    with pytest.raises(SourceError, match=r"file-000\.parquet: timestamps of episode 0 must be finite and increase"):
+        LeRobotSource(CONFIG, video).read("toy-000000", FrameSampling(3))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("length", 10**11, r"episode 0 must have the frames 0 to 99999999999, got 14"),
+        ("length", 14.0, "missing values or others than whole numbers"),
+        (f"videos/{CONFIG.camera}/from_timestamp", float("inf"), "missing values or others than whole numbers"),
+    ],
+)
+def test_an_episodes_row_that_cannot_be_is_named(video: Path, column: str, value: float, message: str) -> None:
+    path = video / "meta/episodes/chunk-000/file-000.parquet"
+    table = pyarrow.parquet.read_table(path)
+    changed = pyarrow.array([value] + [type(value)(other) for other in table[column].to_pylist()[1:]])
+    pyarrow.parquet.write_table(table.set_column(table.column_names.index(column), column, changed), path)
+    with pytest.raises(SourceError, match=rf"file-000\.parquet: .*{message}"):
         LeRobotSource(CONFIG, video).read("toy-000000", FrameSampling(3))
 
 

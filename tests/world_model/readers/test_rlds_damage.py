@@ -66,6 +66,10 @@ def test_a_picture_that_is_damaged_names_its_frame(plain: Path, monkeypatch: pyt
         (lambda info: info.update(fileFormat="array_record"), "format 'array_record', only 'tfrecord' is supported"),
         (lambda info: info["splits"][0].pop("shardLengths"), "'train' has no shardLengths"),
         (lambda info: info["splits"][0].update(shardLengths=["one"]), "shardLengths of 'train' must be whole numbers"),
+        (
+            lambda info: info["splits"][0].update(shardLengths=["1", "10000000000"]),
+            "may have 5000000 episodes, got 100",
+        ),
         (lambda info: info["splits"][0].update(filepathTemplate="{SECRET}"), "unknown placeholder"),
         (lambda info: info.pop("splits"), "no 'splits'; it has fileFormat, moduleName, name, version"),
         (lambda info: info["splits"].append(3), "a split must be an object, got 3"),

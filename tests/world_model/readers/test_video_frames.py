@@ -78,7 +78,7 @@ def test_far_frames_are_reached_by_key_frames(tmp_path: Path, monkeypatch: pytes
                 yield frame
 
     opened = av.open
-    monkeypatch.setattr(video_frames.av, "open", lambda name: Container(opened(name)))
+    monkeypatch.setattr(video_frames.av, "open", lambda name, **options: Container(opened(name, **options)))
     read_video_frames(path, np.array([0, 20, 45]) / RATE, 0.25 / RATE)
     assert len(decoded) <= 8
     decoded.clear()
@@ -166,3 +166,21 @@ def test_a_file_without_video_is_named(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     with pytest.raises(SourceError, match=r"sound\.mp4: holds no video"):
         read_video_frames(path, np.array([0.0]), 0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "playlist"),
+    [
+        ("video.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-VERSION:3\n#EXTINF:1.88,\n{0}\n#EXT-X-ENDLIST\n"),
+        ("video.mp4", "ffconcat version 1.0\nfile link.ts\n"),
+    ],
+)
+def test_a_playlist_of_other_files_is_refused(tmp_path: Path, name: str, playlist: str) -> None:
+    (tmp_path / "inside").mkdir()
+    write(tmp_path / "secret.ts", "libx264", {"g": "12"})
+    (tmp_path / "inside" / "link.ts").symlink_to(tmp_path / "secret.ts")
+    path = tmp_path / "inside" / name
+    path.write_text(playlist.format(tmp_path / "secret.ts"))
+    assert decode_all(path).shape == (COUNT, 34, 48, 3), "the decoder itself follows it"
+    with pytest.raises(SourceError, match=rf"{name}: no readable video"):
+        read_video_frames(path, np.arange(COUNT) / RATE + 1.4, 2.0)

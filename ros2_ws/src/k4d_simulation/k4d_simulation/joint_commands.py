@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import CubicHermiteSpline
 
 from k4d_kinematics import JointTrajectory, Robot, complete
 from k4d_simulation.errors import CommandError
@@ -13,6 +14,8 @@ from k4d_simulation.errors import CommandError
 Array = NDArray[np.float64]
 
 _SECOND_NS = 1_000_000_000
+# Radians or metres by which a curve that touches a limit may leave it in the last bits.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +46,8 @@ def follow(command: JointTrajectory, start_ns: int, robot: Robot, here: Array, n
 
     This is what joint_trajectory_controller's topic does: times of ``command`` count from ``start_ns``; until its first
     point the robot is led there from ``here``; points that are past are left out. Joints that it does not name stay.
-    Raises CommandError when it names no joints or others than the robot's, leaves their limits, or is over at
-    ``now_ns``.
+    Raises CommandError when it names no joints or others than the robot's, leaves their limits at or between its
+    points, or is over at ``now_ns``.
     """
     _check_joints(command, robot)
     elapsed = (now_ns - start_ns) / _SECOND_NS
@@ -53,7 +56,10 @@ def follow(command: JointTrajectory, start_ns: int, robot: Robot, here: Array, n
             f"a trajectory must end in the future, got one that ended {elapsed - command.times[-1]:.3f} s ago"
         )
     whole = complete(command, robot, here)
-    return Course(_with_lead(whole, elapsed, here) if whole.times[0] > elapsed else whole, start_ns)
+    if whole.times[0] > elapsed:
+        whole = _with_lead(whole, elapsed, here)
+    _check_curves(whole, robot)
+    return Course(whole, start_ns)
 
 
 def _check_joints(command: JointTrajectory, robot: Robot) -> None:
@@ -71,6 +77,25 @@ def _check_joints(command: JointTrajectory, robot: Robot) -> None:
             point = int(np.argmax(outside))
             raise CommandError(
                 f"{name} must stay within [{lower:g}, {upper:g}], got {values[point]:g} at point {point}"
+            )
+
+
+def _check_curves(whole: JointTrajectory, robot: Robot) -> None:
+    """Cubic curves through points with velocities may swing beyond them."""
+    if whole.velocities is None or len(whole) == 1:
+        return
+    for joint, name in enumerate(whole.joint_names):
+        curve = CubicHermiteSpline(whole.times, whole.positions[:, joint], whole.velocities[:, joint])
+        turns = curve.derivative().roots(extrapolate=False)
+        times = turns[np.isfinite(turns)]  # NaN stands for an interval without motion
+        lower, upper = robot.lower[joint], robot.upper[joint]
+        values = curve(times)
+        outside = (values < lower - _ROUNDING) | (values > upper + _ROUNDING)
+        if outside.any():
+            turn = int(np.argmax(outside))
+            raise CommandError(
+                f"{name} must stay within [{lower:g}, {upper:g}], got velocities that lead it to {values[turn]:g} "
+                f"{times[turn]:.3f} s after the start"
             )
 
 

@@ -31,7 +31,7 @@ class Arguments:
     out: Path = Path("out/demo")
     """Folder for the recording, pointmaps.mp4, contact_sheet.png and summary.json; an older recording is replaced."""
     bag: Path = Path("examples/panda_pick_place")
-    """Recording to replay."""
+    """Recording to replay; it must hold the topics that examples/README.md lists."""
     robot: Path = Path("config/robots/panda.yaml")
     """Robot YAML."""
     timeout: float = 180.0

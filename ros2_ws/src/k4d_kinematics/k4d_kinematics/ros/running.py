@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rclpy
+from rclpy.exceptions import NotInitializedException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
@@ -34,6 +35,10 @@ def run_node(
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except (RuntimeError, NotInitializedException):
+        # What rclpy raises where SIGTERM shut its context down while the node was being made.
+        if rclpy.ok():
+            raise
     except expected as error:
         rclpy.logging.get_logger(node.get_name() if node else "k4d").fatal(str(error))
         return 1

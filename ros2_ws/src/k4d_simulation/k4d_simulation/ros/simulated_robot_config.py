@@ -27,7 +27,9 @@ class SimulatedRobotConfig:
     height: int = described(480, "Rows of the images.", (1, 4096))
     width: int = described(720, "Columns of the images.", (1, 4096))
     image_rate_hz: float = described(5.0, "Most images a second; a busy machine draws fewer.", (0.01, 60.0))
-    joint_rate_hz: float = described(50.0, "Joint states a second.", (1.0, 250.0))
+    joint_rate_hz: float = described(
+        50.0, "Joint states a second; so often physics catch up with the clock.", (10.0, 250.0)
+    )
     camera: str = described("front", "Name of the camera: its topics start with it.")
     world_frame: str = described("world", "Frame in which the robot and the camera stand.")
     meshes: Literal["full", "reduced"] = described(

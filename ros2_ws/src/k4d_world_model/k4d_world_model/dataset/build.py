@@ -56,14 +56,14 @@ def build_dataset(source: Path, out: Path, settings: BuildSettings, watch: Watch
         with build_lock(layout) as build_id, _cleared_staging(layout):
             manifest = _begin(layout, plain)
             write_manifest(layout, manifest)
-            asked = _with_existing(layout, ids, settings.episodes)
+            asked = _with_existing(layout, ids, settings.episodes, manifest)
             tasks = _tasks(asked, source, layout, settings, build_id, manifest)
             outcomes = _outcomes(tasks, settings, watch)
             manifest = _finished(manifest, outcomes, settings)
             report = _report(manifest, outcomes, source, time.monotonic() - started)
-            write_manifest(layout, manifest)
             write_lists(layout, manifest)
             write_report(layout, report)
+            write_manifest(layout, manifest)  # last, since it says that all is complete
     except OSError as error:
         raise DatasetError(f"{out}: {error}; what was built is kept, the same command goes on with it") from error
     return report
@@ -115,9 +115,11 @@ def _begin(layout: NativeLayout, manifest: Manifest) -> Manifest:
     return replace(manifest, samples=earlier.samples, absent_groups=earlier.absent_groups)
 
 
-def _with_existing(layout: NativeLayout, ids: tuple[str, ...], count: int | None) -> tuple[str, ...]:
-    """The first ``count`` of the source's episodes and those that are samples already."""
-    existing = set(list_samples(layout)) if layout.samples.exists() else set()
+def _with_existing(
+    layout: NativeLayout, ids: tuple[str, ...], count: int | None, manifest: Manifest
+) -> tuple[str, ...]:
+    """The first ``count`` of the source's episodes and those that are samples already, or should be by the manifest."""
+    existing = {sample.episode_id for sample in manifest.samples} | set(list_samples(layout))
     strange = sorted(existing - set(ids))
     if strange:
         raise DatasetError(f"{layout.samples} holds samples that the source does not have: {', '.join(strange[:5])}")

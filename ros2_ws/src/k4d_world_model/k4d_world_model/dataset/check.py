@@ -79,7 +79,8 @@ def check_dataset(
 ) -> CheckReport:
     """What was found on the native data set at ``root``; draws contact sheets into its review folder.
 
-    ``on_episode(done, total)`` is told about progress. Raises DatasetError when there is no such folder.
+    ``on_episode(done, total)`` is told about progress. Raises DatasetError when there is no such folder, and
+    SampleError when its review folder is a link out of it.
     """
     layout, settings = NativeLayout(dataset_root(root)), settings or CheckSettings()
     problems: list[str] = []
@@ -107,9 +108,10 @@ def _check_episodes(
     settings: CheckSettings,
     on_episode: Callable[[int, int], None] | None,
 ) -> tuple[EpisodeCheck, ...]:
-    for sheet in layout.review.glob("sheets/*.png"):
+    sheets = layout.inside(layout.review_sheet("any").parent)
+    for sheet in sheets.glob("*.png"):
         sheet.unlink()
-    layout.review_sheet("any").parent.mkdir(parents=True, exist_ok=True)
+    sheets.mkdir(parents=True, exist_ok=True)
     drawn = set(np.linspace(0, len(present) - 1, min(settings.sheets, len(present))).round().astype(int).tolist())
     tasks = [_Task(layout, name, expected.get(name), settings, i in drawn) for i, name in enumerate(present)]
     checks = {}

@@ -189,7 +189,7 @@ def _begin_native(layout: NativeLayout, manifest: Manifest) -> None:
         different = differences(read_manifest(layout).settings, manifest.settings)
         if different:
             raise DatasetError(f"{layout.root} was made of something else, choose another: {'; '.join(different)}")
-    elif any(layout.root.iterdir()):
+    elif any(path != layout.staging for path in layout.root.iterdir()):
         raise DatasetError(f"{layout.root} must be empty, or hold this conversion")
     write_manifest(layout, manifest)
 

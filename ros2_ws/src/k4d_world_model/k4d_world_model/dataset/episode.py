@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from k4d_kinematics import Camera, JointTrajectory
+from k4d_kinematics import Camera, JointTrajectory, se3
+from k4d_kinematics.errors import TransformError
 from k4d_world_model.errors import EpisodeError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -64,7 +65,8 @@ class Episode:
     robot_mask: (T, H, W) bool, True on the pixels of ``robot_points``.
 
     Points that are missing are NaN. Everything but rgb and times may be None where the source does not have it. Raises
-    EpisodeError when shapes, types or times do not fit each other, or robot_points and robot_mask disagree.
+    EpisodeError when shapes, types or times do not fit each other, a pose is not rigid, or robot_points and robot_mask
+    disagree.
     """
 
     info: EpisodeInfo
@@ -95,6 +97,7 @@ class Episode:
             raise EpisodeError(f"times must be finite and strictly increasing, got {self.times}")
         if self.scale not in ("metric", "affine"):
             raise EpisodeError(f"scale must be 'metric' or 'affine', got {self.scale!r}")
+        self._check_poses()
         self._check_camera()
         if self.joints is not None and not np.array_equal(self.joints.times, self.times):
             raise EpisodeError("joints must be given at exactly the episode's times; resample them first")
@@ -105,6 +108,14 @@ class Episode:
     ) -> None:
         if array is not None and (array.shape != shape or array.dtype != dtype):
             raise EpisodeError(f"{name} must be {dtype.__name__} of shape {shape}, got {array.dtype} {array.shape}")
+
+    def _check_poses(self) -> None:
+        for name, poses in (("T_world_cam", self.T_world_cam), ("T_world_base", self.T_world_base)):
+            if poses is not None:
+                try:
+                    se3.check_transform(poses, name)
+                except TransformError as error:
+                    raise EpisodeError(str(error)) from error
 
     def _check_camera(self) -> None:
         if self.camera is None:

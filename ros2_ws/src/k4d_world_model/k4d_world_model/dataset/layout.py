@@ -82,7 +82,7 @@ class NativeLayout:
         return self.samples / check_episode_id(episode_id)
 
     def inside(self, path: Path) -> Path:
-        """The path itself. Raises SampleError when links on the way lead out of ``root``."""
+        """The path itself. Raises SampleError when links on the way lead out of ``root`` or in a circle."""
         return _inside(self.root, path)
 
 
@@ -158,6 +158,10 @@ def dataset_root(path: Path) -> Path:
 
 
 def _inside(root: Path, path: Path) -> Path:
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise SampleError(f"{path}: a link leads out of the data set to {path.resolve()}; valid is what lies in {root}")
+    try:
+        real = path.resolve()
+    except RuntimeError as error:
+        raise SampleError(f"{path}: a link leads to itself") from error
+    if not real.is_relative_to(root.resolve()):
+        raise SampleError(f"{path}: a link leads out of the data set to {real}; valid is what lies in {root}")
     return path

@@ -9,6 +9,7 @@ from typing import Any
 
 import dacite
 
+from k4d_world_model.dataset.episode import check_episode_id
 from k4d_world_model.dataset.flushed_files import flush_folder, write_flushed
 from k4d_world_model.dataset.layout import NativeLayout
 from k4d_world_model.dataset.sample_record import SampleRecord, checksums_to_bytes, sha256
@@ -23,7 +24,10 @@ Value = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class ManifestSample:
-    """A sample: its record, with the sha256 of its list of checksums, and its ``group`` and ``part`` of the split."""
+    """A sample: its record, with the sha256 of its list of checksums, and its ``group`` and ``part`` of the split.
+
+    Raises EpisodeError on an ``episode_id`` that is no safe file name.
+    """
 
     episode_id: str
     group: str
@@ -35,6 +39,9 @@ class ManifestSample:
     width: int
     bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        check_episode_id(self.episode_id)
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,9 @@ def read_manifest(layout: NativeLayout) -> Manifest:
     if not isinstance(content, dict) or content.get("version") != VERSION:
         version = content.get("version") if isinstance(content, dict) else None
         raise DatasetError(f"{path}: version {version!r} cannot be read, valid is {VERSION}")
+    missing = Manifest.__dataclass_fields__.keys() - content.keys()
+    if missing:
+        raise DatasetError(f"{path}: missing fields: {', '.join(sorted(missing))}")
     try:
         return dacite.from_dict(Manifest, content, dacite.Config(strict=True, cast=[tuple]))
     except (dacite.DaciteError, TypeError, ValueError) as error:
@@ -109,8 +119,11 @@ def write_lists(layout: NativeLayout, manifest: Manifest) -> None:
 
 
 def write_text(layout: NativeLayout, path: Path, text: str) -> None:
-    """Writes a file of the data set's root so that others see the old or the new one, whatever happens meanwhile."""
-    staged = layout.staging / f"{path.name}.{uuid.uuid4().hex}"
+    """Writes a file of the data set's root so that others see the old or the new one, whatever happens meanwhile.
+
+    Raises SampleError when the staging folder is a link out of it.
+    """
+    staged = layout.inside(layout.staging) / f"{path.name}.{uuid.uuid4().hex}"
     staged.parent.mkdir(parents=True, exist_ok=True)
     write_flushed(staged, text.encode())
     staged.replace(path)

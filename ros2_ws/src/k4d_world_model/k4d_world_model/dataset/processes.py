@@ -3,7 +3,10 @@
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from k4d_world_model.errors import DatasetError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -12,7 +15,8 @@ Result = TypeVar("Result")
 def results(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
     """The results in the order in which they come, or in the tasks' order with one worker, which is this process.
 
-    Processes are spawned, so ``work`` must be a function of a module. The first error ends it all.
+    Processes are spawned, so ``work`` must be a function of a module. The first error ends it all; it is a
+    DatasetError where a process was killed.
     """
     if workers == 1:
         yield from map(work, tasks)
@@ -22,5 +26,7 @@ def results(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int)
         try:
             for future in as_completed(futures):
                 yield future.result()
+        except BrokenProcessPool as error:
+            raise DatasetError(f"a worker process was killed; give the same command again: {error}") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

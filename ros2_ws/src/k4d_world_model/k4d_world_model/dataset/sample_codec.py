@@ -17,6 +17,11 @@ from k4d_world_model.errors import SampleError
 Contents = tuple[tuple[str, bytes], ...]
 Array = NDArray[Any]
 
+_LARGEST_HEADER = 4096  # bytes before an array in its file
+_NO_MASK = (
+    OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError,
+)  # fmt: skip
+
 
 def encode(episode: Episode) -> tuple[SampleMeta, Contents]:
     """The meta data of an episode, and the name and content of each file of its sample.
@@ -104,12 +109,13 @@ def _encode_mask(mask: NDArray[np.bool_]) -> bytes:
 
 def _decode_mask(data: bytes, name: str, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
     pixels = shape[1] * shape[2]
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            packed = archive["packed"]
-    except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise SampleError(f"{name}: cannot be read as a packed mask: {error}") from error
     expected = (shape[0], -(-pixels // 8))
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open("packed.npy") as file:
+            content = file.read(expected[0] * expected[1] + _LARGEST_HEADER)  # what would unpack to more is damaged
+        packed = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except _NO_MASK as error:
+        raise SampleError(f"{name}: cannot be read as a packed mask: {error}") from error
     if packed.shape != expected or packed.dtype != np.uint8:
         raise SampleError(f"{name}: must hold uint8 {expected}, got {packed.dtype} {packed.shape}")
     return np.unpackbits(packed, axis=1, count=pixels).reshape(shape).view(np.bool_)

@@ -190,7 +190,7 @@ def from_bytes(data: bytes, name: str) -> SampleMeta:
         _ = meta.calibration, meta.trajectory, meta.poses()
     except dacite.WrongTypeError as error:
         raise SampleError(f"{name}: {error.field_path} must be of type {error.field_type}") from error
-    except (dacite.DaciteError, TypeError, ValueError) as error:
+    except (dacite.DaciteError, TypeError, ValueError, OverflowError) as error:
         raise SampleError(f"{name}: {error}") from error
     missing = list(_missing_fields(asdict(meta), content))
     if missing:

@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,7 @@ from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.errors import AnnotationError
 
 _TAIL_BYTES = 2000
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class CommandAnnotator:
     """Runs ``command`` once an episode; ``{input}`` and ``{output}`` in its arguments become the exchange folders.
 
     The folders are described in ``exchange``. No shell is involved, nothing is on its standard input, and it starts in
-    the current folder. After ``timeout`` seconds the command and what it started are killed. ``work_folder`` is where
+    the current folder. What it started and left running is killed when it ends, both after ``timeout`` seconds; the
+    command must therefore wait for its own children. ``work_folder`` is where
     the exchange folders are made and removed; the system's temporary folder by default.
 
     Raises AnnotationError when ``command`` lacks one of the folders or ``timeout`` is not positive.
@@ -67,18 +70,25 @@ class CommandAnnotator:
         except (OSError, ValueError) as error:
             raise AnnotationError(f"{command[0]!r} cannot be started: {error}") from error
         try:
-            status = process.wait(self.timeout)
-        except subprocess.TimeoutExpired as error:
-            raise AnnotationError(
-                f"{command[0]!r} was killed after {self.timeout} s; it printed: {_tail(log)}"
-            ) from error
+            has_ended = _ends(process.pid, self.timeout)
         finally:
             # Not yet waited for, so that its number, which is also its group's, is still its own.
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            os.killpg(process.pid, signal.SIGKILL)
+            status = process.wait()
+        if not has_ended:
+            raise AnnotationError(f"{command[0]!r} was killed after {self.timeout} s; it printed: {_tail(log)}")
         if status != 0:
             raise AnnotationError(f"{command[0]!r} failed with status {status}; it printed: {_tail(log)}")
+
+
+def _ends(child: int, timeout: float) -> bool:
+    """Whether a child process ends within ``timeout`` seconds; it is left to be waited for."""
+    deadline = time.monotonic() + timeout
+    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _filled(argument: str, folders: dict[str, Path]) -> str:

@@ -1,5 +1,6 @@
 """Reads episodes of LIBERO's, robomimic's and robosuite's HDF5 files."""
 
+import math
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -32,6 +33,7 @@ from k4d_world_model.errors import EpisodeError, SourceError
 __all__ = ["Hdf5Config", "Hdf5Source"]
 
 _MOST_NUMBERS = 192_000_000
+_MOST_FRAMES = 10_000_000
 
 Rows = TypeVar("Rows", NDArray[np.uint8], NDArray[np.float32])
 
@@ -66,12 +68,14 @@ class Hdf5Source:
         config = self._config
         images = open_dataset(demo, config.image)
         shape = images.shape
-        if len(shape) != 4 or shape[3] != 3 or images.dtype != np.uint8 or not 0 < np.prod(shape[1:]) < _MOST_NUMBERS:
+        if len(shape) != 4 or shape[3] != 3 or images.dtype != np.uint8 or not 0 < math.prod(shape[1:]) < _MOST_NUMBERS:
             raise SourceError(
                 f"{_place(demo)}/{config.image} must be uint8 (T, H, W, 3) with 1 to {_MOST_NUMBERS} numbers a frame, "
                 f"got {images.dtype} {shape}"
             )
         count, height, width = shape[:3]
+        if count > _MOST_FRAMES:
+            raise SourceError(f"{_place(demo)}/{config.image} may have {_MOST_FRAMES} frames, got {count}")
         indices = sampling.indices(count)
         times = sampling.times(np.arange(count) / config.rate_hz)
         values = [self._rows(demo, field.field, count, indices) for field in config.joints]
@@ -126,6 +130,9 @@ class Hdf5Source:
                 f"{_place(demo)}/{name} must hold numbers (T,) or (T, C) for {count} frames, got {dataset.dtype} "
                 f"{dataset.shape}"
             )
+        numbers = math.prod(dataset.shape[1:]) * len(indices)
+        if not 0 < numbers <= _MOST_NUMBERS:
+            raise SourceError(f"{_place(demo)}/{name} must have 1 to {_MOST_NUMBERS} numbers to read, got {numbers}")
         return read_rows(dataset, indices).reshape(len(indices), -1)
 
     def _success(self, demo: h5py.Group) -> bool | None:

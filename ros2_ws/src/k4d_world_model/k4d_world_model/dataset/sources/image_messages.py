@@ -15,6 +15,7 @@ COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 
 _CHANNELS = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": (2, 1, 0), "mono8": (0, 0, 0)}
 _CHANNEL_COUNTS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
+_PICTURE_MODES = ("RGB", "RGBA", "L")
 _DEPTH_TYPES: dict[str, type[np.generic]] = {"32FC1": np.float32, "16UC1": np.uint16}
 # compressed_depth_image_transport puts a format and two parameters before the PNG.
 _DEPTH_HEADER = struct.Struct("<iff")
@@ -29,7 +30,11 @@ def picture(message: Any) -> NDArray[np.uint8]:
     Raises RejectedEpisodeError on another encoding, and SourceError when the data does not fit what the message says.
     """
     if message.__msgtype__ == COMPRESSED_IMAGE:
-        return np.asarray(_decoded(bytes(message.data), message.format).convert("RGB"))
+        decoded = _decoded(bytes(message.data), message.format)
+        if decoded.mode not in _PICTURE_MODES:
+            valid = ", ".join(_PICTURE_MODES)
+            raise RejectedEpisodeError(f"compressed pictures must be of mode {valid}, 8 bits each, got {decoded.mode}")
+        return np.asarray(decoded.convert("RGB"))
     if message.encoding not in _CHANNELS:
         valid = ", ".join(_CHANNELS)
         raise RejectedEpisodeError(f"pictures must be encoded as one of {valid}, got {message.encoding!r}")

@@ -70,8 +70,10 @@ class LeRobotSource:
         indices = sampling.indices(entry.length)
         rows = self._rows(entry)
         recorded_times = self._numbers(rows["timestamp"], "timestamp", entry)[:, 0].astype(np.float64)
-        if not (np.diff(recorded_times) > 0).all():
-            raise SourceError(f"{self._root / entry.data_file}: timestamps of episode {entry.index} do not increase")
+        if not (np.isfinite(recorded_times).all() and (np.diff(recorded_times) > 0).all()):
+            raise SourceError(
+                f"{self._root / entry.data_file}: timestamps of episode {entry.index} must be finite and increase"
+            )
         times = sampling.times(recorded_times)
         values = [self._numbers(rows[field.field], field.field, entry)[indices] for field in self._config.joints]
         info = EpisodeInfo(

@@ -1,5 +1,6 @@
 """What a LeRobotDataset v3 says of itself: meta/info.json, the table of episodes, and one episode's rows."""
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,17 +92,19 @@ class LeRobotTables:
         return tuple(entries)
 
     def _entry(self, row: dict[str, Any], camera: str, is_video: bool, where: str) -> EpisodeEntry:
-        numbers = [value for key, value in row.items() if key != "tasks"]
-        if not all(isinstance(value, int | float) for value in numbers) or not isinstance(row["tasks"], list):
-            raise SourceError(f"{where}: an episode's row has missing values: {row}")
         video = f"videos/{camera}/"
+        start = row.get(video + "from_timestamp", 0.0)
+        whole = [value for key, value in row.items() if key not in ("tasks", video + "from_timestamp")]
+        is_timed = isinstance(start, int | float) and math.isfinite(start)
+        if not is_timed or not all(isinstance(value, int) for value in whole) or not isinstance(row["tasks"], list):
+            raise SourceError(f"{where}: an episode's row has missing values or others than whole numbers: {row}")
         return EpisodeEntry(
             row["episode_index"],
             row["length"],
             tuple(map(str, row["tasks"])),
             self._file("data_path", row["data/chunk_index"], row["data/file_index"]),
             self._file("video_path", row[video + "chunk_index"], row[video + "file_index"], camera) if is_video else "",
-            float(row[video + "from_timestamp"]) if is_video else 0.0,
+            float(start),
         )
 
     def _file(self, key: str, chunk: int, file: int, camera: str = "") -> str:
@@ -121,7 +124,7 @@ class LeRobotTables:
         needed = [*columns, "frame_index"]
         table = read_table(self.root, entry.data_file, needed, [("episode_index", "==", entry.index)])
         frames = table["frame_index"].to_pylist()
-        if frames != list(range(entry.length)):
+        if len(frames) != entry.length or frames != list(range(entry.length)):
             raise SourceError(
                 f"{self.root / entry.data_file}: episode {entry.index} must have the frames 0 to {entry.length - 1}, "
                 f"got {len(frames)}: {frames[:5]} ..."

@@ -10,6 +10,7 @@ from k4d_world_model.errors import SourceError
 
 STEPS = "steps"
 _MOST_NESTED = 64
+_MOST_EPISODES = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def _split(entry: Any, dataset: str, where: str) -> Split:
     lengths = tuple(_whole(text, f"{where}: shardLengths of {name!r}") for text in entry.get("shardLengths") or [])
     if not lengths:
         raise SourceError(f"{where}: split {name!r} has no shardLengths; the data set was not prepared completely")
+    if sum(lengths) > _MOST_EPISODES:
+        raise SourceError(f"{where}: split {name!r} may have {_MOST_EPISODES} episodes, got {sum(lengths)}")
     template = entry.get("filepathTemplate") or "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
     if not isinstance(template, str):
         raise SourceError(f"{where}: filepathTemplate of {name!r} must be text, got {template!r}")

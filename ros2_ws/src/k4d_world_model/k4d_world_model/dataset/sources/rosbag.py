@@ -90,7 +90,7 @@ class RosbagSource:
     def _bags(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
         for path in _find_bags(self._root):
-            place = path.relative_to(self._root) if path != self._root else Path(path.name)
+            place = path.relative_to(self._root) if path != self._root else Path(path.resolve().name)
             name = re.sub(r"[^A-Za-z0-9.-]", "_", "-".join(place.parts).removesuffix(path.suffix * path.is_file()))
             try:
                 check_episode_id(name)
@@ -168,14 +168,17 @@ def _read_pictures(
     rgb: dict[int, NDArray[np.uint8]] = {}
     depth: dict[int, NDArray[np.float32]] = {}
     for topic, place, message in read_chosen(path, places):
-        if topic == config.image_topic:
-            raw = picture(message)
-            _check_size(topic, raw.shape[:2], pinhole)
-            rgb[place] = pinhole.picture(raw) if pinhole else raw
-        elif pinhole is not None:
-            raw_depth = depth_image(message)
-            _check_size(topic, raw_depth.shape, pinhole)
-            depth[place] = pinhole.depth(raw_depth)
+        try:
+            if topic == config.image_topic:
+                raw = picture(message)
+                _check_size(topic, raw.shape[:2], pinhole)
+                rgb[place] = pinhole.picture(raw) if pinhole else raw
+            elif pinhole is not None:
+                raw_depth = depth_image(message)
+                _check_size(topic, raw_depth.shape, pinhole)
+                depth[place] = pinhole.depth(raw_depth)
+        except SourceError as error:
+            raise SourceError(f"{path}: message {place} of {topic}: {error}") from error
     sizes = {image.shape for image in rgb.values()}
     if len(sizes) != 1:
         raise RejectedEpisodeError(f"its pictures must have one size, got {sorted(sizes)}")

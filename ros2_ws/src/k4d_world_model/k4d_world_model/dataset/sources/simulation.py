@@ -1,7 +1,7 @@
 """Simulated tabletop episodes: made when they are read, the same ones whenever and wherever that is."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,8 @@ try:
     from k4d_simulation.tasks import check_task
 except ModuleNotFoundError as error:
     raise SourceError(f"simulated episodes need k4d_simulation and the package 'mujoco': {error}") from error
+
+CAMERA_FRAME = "front_camera_optical_frame"
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -145,8 +147,8 @@ class SimulationSource:
         """The frames ``again`` (T,) of ``made`` at ``times`` (T,): a mirrored clip shows some of them twice."""
         return Episode(
             self._info(episode_id, scene, made), _taken(made.rgb, again), times,
-            camera=made.camera, T_world_cam=np.tile(made.T_world_cam, (len(times), 1, 1)),
-            T_world_base=made.T_world_base,
+            camera=replace(made.camera, frame_id=CAMERA_FRAME),
+            T_world_cam=np.tile(made.T_world_cam, (len(times), 1, 1)), T_world_base=made.T_world_base,
             joints=JointTrajectory(made.joints.joint_names, times, made.joints.positions[again]),
             scene_points=_taken(made.points_cam, again), robot_points=_taken(made.robot_points_cam, again),
             robot_mask=_taken(made.robot_mask, again),

@@ -8,6 +8,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from k4d_world_model.dataset.video_files import CONTAINERS
 from k4d_world_model.errors import SourceError
 
 _MOST_PIXELS = 64_000_000
@@ -17,11 +18,12 @@ def read_video_frames(path: Path, times: NDArray[np.float64], tolerance: float) 
     """RGB (T, H, W, 3) of the frames shown at ``times`` (T,) in seconds, in any order and also repeated.
 
     A frame counts when its time is within ``tolerance`` seconds. Between distant frames the file is entered at the
-    nearest key frame. Raises SourceError naming the file when it is damaged, holds no video or lacks such a frame.
+    nearest key frame. Raises SourceError naming the file when it is damaged, no MP4 or Matroska file, holds no video or
+    lacks such a frame.
     """
     wanted, inverse = np.unique(times, return_inverse=True)
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), container_options=CONTAINERS) as container:
             if not container.streams.video:
                 raise SourceError(f"{path}: holds no video")
             pictures = list(_frames(container, container.streams.video[0], wanted.tolist(), tolerance, path))

@@ -17,9 +17,9 @@ from records import Record, write_records
 
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.native_sample import read_sample, write_sample
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.opening import open_source
+from k4d_world_model.dataset.storage.native_sample import read_sample, write_sample
 
 SOURCE = Path(__file__).resolve().parent.parent / "config" / "sources" / "simulation_medium.yaml"
 REPEATS = 9

@@ -16,9 +16,9 @@ import tyro
 import yaml
 from records import Record, write_records
 
-from k4d_world_model.dataset.build import build_dataset
-from k4d_world_model.dataset.build_settings import BuildSettings
-from k4d_world_model.dataset.episode_work import Outcome
+from k4d_world_model.dataset.building.build import build_dataset
+from k4d_world_model.dataset.building.build_settings import BuildSettings
+from k4d_world_model.dataset.building.episode_work import Outcome
 
 SOURCE = Path(__file__).resolve().parent.parent / "config" / "sources" / "simulation_easy.yaml"
 HEIGHT, WIDTH, EPISODES = 128, 192, 16

@@ -21,11 +21,11 @@ import tyro
 from records import Record, write_records
 
 from k4d_kinematics import configured_robot
-from k4d_world_model.dataset.episode_work import THREAD_CAPS
+from k4d_world_model.dataset.building.episode_work import THREAD_CAPS
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.native_sample import write_sample
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.simulation import SimulationConfig, SimulationSource
+from k4d_world_model.dataset.storage.native_sample import write_sample
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 ROBOT = CONFIG / "robots" / "panda.yaml"

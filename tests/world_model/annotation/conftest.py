@@ -10,10 +10,10 @@ import pytest
 
 from k4d_kinematics import Camera
 from k4d_world_model.dataset.annotation.command_annotator import CommandAnnotator
+from k4d_world_model.dataset.building.manifest import Manifest, manifest_sample, write_lists, write_manifest
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.manifest import Manifest, manifest_sample, write_lists, write_manifest
-from k4d_world_model.dataset.native_sample import write_sample
+from k4d_world_model.dataset.storage.native_sample import write_sample
 
 FRAMES, HEIGHT, WIDTH = 5, 12, 18
 MODEL_SIDE = 64

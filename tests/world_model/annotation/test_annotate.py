@@ -12,10 +12,10 @@ import pytest
 from k4d_world_model.cli.annotate import main
 from k4d_world_model.dataset.annotation.annotated_dataset import annotate_dataset
 from k4d_world_model.dataset.annotation.command_annotator import CommandAnnotator
-from k4d_world_model.dataset.check import CheckSettings, check_dataset
+from k4d_world_model.dataset.building.manifest import read_manifest
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.manifest import read_manifest
-from k4d_world_model.dataset.native_sample import list_samples, read_sample, verify_sample
+from k4d_world_model.dataset.review.check import CheckSettings, check_dataset
+from k4d_world_model.dataset.storage.native_sample import list_samples, read_sample, verify_sample
 from k4d_world_model.errors import DatasetError
 
 Tool = Callable[..., CommandAnnotator]

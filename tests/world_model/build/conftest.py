@@ -15,13 +15,13 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from k4d_world_model.dataset.build import build_dataset
-from k4d_world_model.dataset.build_report import BuildReport
-from k4d_world_model.dataset.build_settings import BuildSettings
+from k4d_world_model.dataset.building.build import build_dataset
+from k4d_world_model.dataset.building.build_report import BuildReport
+from k4d_world_model.dataset.building.build_settings import BuildSettings
+from k4d_world_model.dataset.building.manifest import read_manifest
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.manifest import read_manifest
-from k4d_world_model.dataset.native_sample import list_samples, verify_sample
 from k4d_world_model.dataset.sampling import FrameSampling
+from k4d_world_model.dataset.storage.native_sample import list_samples, verify_sample
 
 STORE = get_typestore(Stores.ROS2_KILTED)
 HERE = Path(__file__).resolve().parent
@@ -142,6 +142,6 @@ def faulty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Non
             monkeypatch.setenv(f"K4D_FAULT_{name}", value)
         import faults
 
-        monkeypatch.setattr("k4d_world_model.dataset.build.build_episode", getattr(faults, work))
+        monkeypatch.setattr("k4d_world_model.dataset.building.build.build_episode", getattr(faults, work))
 
     return misbehave

@@ -11,8 +11,8 @@ from typing import Any
 
 import numba
 
-from k4d_world_model.dataset import episode_work
-from k4d_world_model.dataset.episode_work import EpisodeTask, Outcome
+from k4d_world_model.dataset.building import episode_work
+from k4d_world_model.dataset.building.episode_work import EpisodeTask, Outcome
 
 REAL = (os.fsync, os.rename)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import faults
 
-from k4d_world_model.dataset import build
-from k4d_world_model.dataset.build_settings import BuildSettings
-from k4d_world_model.dataset.episode_work import Outcome
+from k4d_world_model.dataset.building import build
+from k4d_world_model.dataset.building.build_settings import BuildSettings
+from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.sampling import FrameSampling
 
 

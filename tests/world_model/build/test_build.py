@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from k4d_world_model.cli.build_dataset import main
-from k4d_world_model.dataset.build_lock import build_lock, check_build_id
-from k4d_world_model.dataset.build_settings import identity
-from k4d_world_model.dataset.manifest import manifest_sample, read_manifest
-from k4d_world_model.dataset.native_sample import read_sample, read_sample_record
+from k4d_world_model.dataset.building.build_lock import build_lock, check_build_id
+from k4d_world_model.dataset.building.build_settings import identity
+from k4d_world_model.dataset.building.manifest import manifest_sample, read_manifest
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.opening import open_source
+from k4d_world_model.dataset.storage.native_sample import read_sample, read_sample_record
 from k4d_world_model.errors import DatasetError, SampleError
 
 

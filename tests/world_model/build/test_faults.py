@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from k4d_world_model.dataset.layout import CHECKSUMS, META, RGB
-from k4d_world_model.dataset.native_sample import list_samples, verify_sample
-from k4d_world_model.dataset.sample_record import sha256
+from k4d_world_model.dataset.storage.native_sample import list_samples, verify_sample
+from k4d_world_model.dataset.storage.sample_record import sha256
 from k4d_world_model.errors import DatasetError
 
 

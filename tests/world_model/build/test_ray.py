@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from k4d_world_model.dataset.native_sample import list_samples
+from k4d_world_model.dataset.storage.native_sample import list_samples
 from k4d_world_model.errors import DatasetError
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from k4d_world_model.cli.build_dataset import main
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.native_sample import list_samples, read_sample, verify_sample
+from k4d_world_model.dataset.storage.native_sample import list_samples, read_sample, verify_sample
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 HEIGHT, WIDTH, FRAMES = 40, 56, 4

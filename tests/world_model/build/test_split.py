@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from k4d_world_model.dataset.building.split import Member, Part, scene_group, split_groups
 from k4d_world_model.dataset.episode import EpisodeInfo
-from k4d_world_model.dataset.split import Member, Part, scene_group, split_groups
 
 members = st.lists(
     st.builds(Member, stratum=st.sampled_from("abcde"), group=st.integers(0, 30).map(str)), min_size=0, max_size=120

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from k4d_kinematics import Camera, JointTrajectory
+from k4d_world_model.dataset.building.manifest import Manifest, manifest_sample, write_lists, write_manifest
+from k4d_world_model.dataset.building.split import Part, scene_group
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.manifest import Manifest, manifest_sample, write_lists, write_manifest
-from k4d_world_model.dataset.native_sample import write_sample
-from k4d_world_model.dataset.split import Part, scene_group
+from k4d_world_model.dataset.storage.native_sample import write_sample
 
 FRAMES, HEIGHT, WIDTH = 9, 26, 38
 BOX_DEPTH, ROBOT_DEPTH = 0.9, 1.2

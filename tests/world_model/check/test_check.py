@@ -14,13 +14,13 @@ import pytest
 
 from k4d_world_model.cli import dataset as command
 from k4d_world_model.dataset import layout as files
-from k4d_world_model.dataset.check import CheckSettings, check_dataset
+from k4d_world_model.dataset.building.manifest import manifest_sample, read_manifest, write_lists, write_manifest
+from k4d_world_model.dataset.building.processes import results
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.manifest import manifest_sample, read_manifest, write_lists, write_manifest
-from k4d_world_model.dataset.native_sample import read_sample, write_sample
-from k4d_world_model.dataset.processes import results
-from k4d_world_model.dataset.sample_record import SampleFile, checksums_from_bytes, checksums_to_bytes, sha256
+from k4d_world_model.dataset.review.check import CheckSettings, check_dataset
+from k4d_world_model.dataset.storage.native_sample import read_sample, write_sample
+from k4d_world_model.dataset.storage.sample_record import SampleFile, checksums_from_bytes, checksums_to_bytes, sha256
 from k4d_world_model.errors import DatasetError, SampleError
 
 from .conftest import make_dataset, make_episode

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from k4d_world_model.cli import dataset as command
-from k4d_world_model.dataset.check import check_dataset
-from k4d_world_model.dataset.convert import ConversionSettings, convert_dataset
+from k4d_world_model.dataset.building.manifest import read_manifest
 from k4d_world_model.dataset.layout import SCENE_DEPTH, NativeLayout, Robo4DLayout
-from k4d_world_model.dataset.manifest import read_manifest
-from k4d_world_model.dataset.native_sample import list_samples, read_sample
+from k4d_world_model.dataset.review.check import check_dataset
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.bag_config import RosbagConfig
 from k4d_world_model.dataset.sources.rosbag import RosbagSource
+from k4d_world_model.dataset.storage.convert import ConversionSettings, convert_dataset
+from k4d_world_model.dataset.storage.native_sample import list_samples, read_sample
 from k4d_world_model.errors import DatasetError, SampleError
 
 from .conftest import FRAMES, make_dataset, make_episode

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from k4d_world_model.dataset.check import check_dataset
 from k4d_world_model.dataset.clips import ClipDataset, ClipSettings
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.stats import dataset_statistics
+from k4d_world_model.dataset.review.check import check_dataset
+from k4d_world_model.dataset.review.stats import dataset_statistics
 
 FIXTURE = Path(__file__).resolve().parent.parent / "fixture_dataset"
 LARGEST_BYTES = 3_000_000

@@ -9,7 +9,7 @@ import pytest
 
 from k4d_kinematics import JointTrajectory
 from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.dataset.flags import FlagThresholds, JointLimits, flag_episode
+from k4d_world_model.dataset.review.flags import FlagThresholds, JointLimits, flag_episode
 from k4d_world_model.errors import DatasetError
 
 from .conftest import make_episode

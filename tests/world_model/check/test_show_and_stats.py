@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from k4d_world_model.cli import dataset as command
-from k4d_world_model.dataset.check import CheckReport, EpisodeCheck, check_dataset
 from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.dataset.flags import FlagThresholds
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.review_page import review_page, write_review_page
-from k4d_world_model.dataset.show import MISSING_COLOUR, describe, episode_sheet
-from k4d_world_model.dataset.stats import StratumStatistics, dataset_statistics
+from k4d_world_model.dataset.review.check import CheckReport, EpisodeCheck, check_dataset
+from k4d_world_model.dataset.review.flags import FlagThresholds
+from k4d_world_model.dataset.review.review_page import review_page, write_review_page
+from k4d_world_model.dataset.review.show import MISSING_COLOUR, describe, episode_sheet
+from k4d_world_model.dataset.review.stats import StratumStatistics, dataset_statistics
 
 from .conftest import HEIGHT, WIDTH, make_dataset, make_episode
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from k4d_world_model.dataset.building.manifest import Manifest, manifest_sample, write_lists, write_manifest
+from k4d_world_model.dataset.building.split import scene_group
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.manifest import Manifest, manifest_sample, write_lists, write_manifest
-from k4d_world_model.dataset.native_sample import write_sample
-from k4d_world_model.dataset.split import scene_group
+from k4d_world_model.dataset.storage.native_sample import write_sample
 
 FRAMES, HEIGHT, WIDTH = 9, 16, 24
 

@@ -17,7 +17,7 @@ from k4d_world_model.dataset.latent_cache import (
     latent_mask,
 )
 from k4d_world_model.dataset.layout import RGB, NativeLayout
-from k4d_world_model.dataset.native_sample import read_sample, write_sample
+from k4d_world_model.dataset.storage.native_sample import read_sample, write_sample
 from k4d_world_model.errors import DatasetError, SampleError
 
 from .conftest import FRAMES, HEIGHT, WIDTH, make_episode

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from k4d_world_model.dataset import video_files
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.native_sample import (
+from k4d_world_model.dataset.storage import video_files
+from k4d_world_model.dataset.storage.native_sample import (
     list_samples,
     read_sample,
     read_sample_record,

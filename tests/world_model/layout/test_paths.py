@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout, Robo4DLayout
-from k4d_world_model.dataset.native_sample import (
+from k4d_world_model.dataset.storage.native_sample import (
     list_samples,
     read_sample,
     read_sample_record,
     verify_sample,
     write_sample,
 )
-from k4d_world_model.dataset.robo4d_sample import write_robo4d_lists
+from k4d_world_model.dataset.storage.robo4d_sample import write_robo4d_lists
 from k4d_world_model.errors import EpisodeError, SampleError
 
 MakeEpisode = Callable[..., Episode]

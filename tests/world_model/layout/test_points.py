@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from k4d_kinematics import Camera
-from k4d_world_model.dataset.depth_codec import (
+from k4d_world_model.dataset.episode import Episode
+from k4d_world_model.dataset.layout import NativeLayout
+from k4d_world_model.dataset.storage.depth_codec import (
     COARSEST_STEP,
     FINEST_STEP,
     DepthDecoder,
@@ -15,9 +17,7 @@ from k4d_world_model.dataset.depth_codec import (
     encode,
     quantisation,
 )
-from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.native_sample import list_samples, read_sample, write_sample
+from k4d_world_model.dataset.storage.native_sample import list_samples, read_sample, write_sample
 from k4d_world_model.errors import EpisodeError
 
 MakeEpisode = Callable[..., Episode]

@@ -12,9 +12,9 @@ from PIL import Image
 
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo
 from k4d_world_model.dataset.layout import Robo4DLayout
-from k4d_world_model.dataset.robo4d_sample import read_robo4d_sample, write_robo4d_lists, write_robo4d_sample
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.robo4d import Robo4DConfig, Robo4DSource
+from k4d_world_model.dataset.storage.robo4d_sample import read_robo4d_sample, write_robo4d_lists, write_robo4d_sample
 from k4d_world_model.errors import EpisodeError, RejectedEpisodeError, SampleError, SourceError
 
 MakeEpisode = Callable[..., Episode]

@@ -18,7 +18,7 @@ from k4d_kinematics import Camera, se3
 from k4d_kinematics.camera import RegionOfInterest
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.native_sample import (
+from k4d_world_model.dataset.storage.native_sample import (
     list_samples,
     read_sample,
     read_sample_record,

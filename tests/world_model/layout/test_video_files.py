@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from k4d_world_model.dataset.video_files import decode_pictures, encode_mp4
+from k4d_world_model.dataset.storage.video_files import decode_pictures, encode_mp4
 from k4d_world_model.errors import SampleError
 
 

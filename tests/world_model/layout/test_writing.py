@@ -14,7 +14,7 @@ import pytest
 
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.native_sample import list_samples, read_sample, verify_sample, write_sample
+from k4d_world_model.dataset.storage.native_sample import list_samples, read_sample, verify_sample, write_sample
 from k4d_world_model.errors import SampleError
 
 MakeEpisode = Callable[..., Episode]
@@ -27,7 +27,7 @@ sys.path.insert(0, sys.argv[4])
 from conftest import make
 from pathlib import Path
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.native_sample import write_sample
+from k4d_world_model.dataset.storage.native_sample import write_sample
 real, left = getattr(os, sys.argv[2]), [int(sys.argv[3])]
 def deadly(*arguments):
     left[0] -= 1

@@ -10,10 +10,10 @@ import tyro
 from tqdm import tqdm
 
 from k4d_kinematics.errors import KinematicsError
-from k4d_world_model.dataset.build import build_dataset
-from k4d_world_model.dataset.build_report import BuildReport
-from k4d_world_model.dataset.build_settings import BuildSettings
-from k4d_world_model.dataset.episode_work import Outcome
+from k4d_world_model.dataset.building.build import build_dataset
+from k4d_world_model.dataset.building.build_report import BuildReport
+from k4d_world_model.dataset.building.build_settings import BuildSettings
+from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.sampling import CLIP_FRAMES, FrameSampling
 from k4d_world_model.errors import WorldModelError
 

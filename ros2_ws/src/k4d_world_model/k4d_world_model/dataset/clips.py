@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from k4d_world_model.dataset.building.split_lists import read_split
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout, dataset_root
-from k4d_world_model.dataset.native_sample import read_sample, read_sample_record
 from k4d_world_model.dataset.normalization import (
     MISSING,
     Normalization,
@@ -21,9 +21,9 @@ from k4d_world_model.dataset.normalization import (
     normalised_points,
     normalization_by,
 )
-from k4d_world_model.dataset.sample_record import checksums_to_bytes, sha256
 from k4d_world_model.dataset.sampling import CLIP_FRAMES, FrameSampling
-from k4d_world_model.dataset.split_lists import read_split
+from k4d_world_model.dataset.storage.native_sample import read_sample, read_sample_record
+from k4d_world_model.dataset.storage.sample_record import checksums_to_bytes, sha256
 from k4d_world_model.errors import DatasetError, EpisodeError, RejectedEpisodeError, SampleError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from k4d_world_model.dataset.depth_codec import extrema
+from k4d_world_model.dataset.storage.depth_codec import extrema
 from k4d_world_model.errors import EpisodeError
 
 Planes = NDArray[np.float32]

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from k4d_world_model.dataset.annotation.annotator import Annotator
 from k4d_world_model.dataset.annotation.applying import apply_annotations
-from k4d_world_model.dataset.build_lock import build_lock
-from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.manifest import (
+from k4d_world_model.dataset.building.build_lock import build_lock
+from k4d_world_model.dataset.building.manifest import (
     Manifest,
     differences,
     manifest_sample,
@@ -17,7 +16,8 @@ from k4d_world_model.dataset.manifest import (
     write_lists,
     write_manifest,
 )
-from k4d_world_model.dataset.native_sample import (
+from k4d_world_model.dataset.layout import NativeLayout
+from k4d_world_model.dataset.storage.native_sample import (
     list_samples,
     read_sample,
     read_sample_record,

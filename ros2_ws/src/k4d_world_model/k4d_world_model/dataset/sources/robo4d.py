@@ -8,9 +8,9 @@ from typing import Literal
 from k4d_kinematics import ConfiguredRobot
 from k4d_world_model.dataset.episode import Episode, check_episode_id
 from k4d_world_model.dataset.layout import Robo4DLayout
-from k4d_world_model.dataset.robo4d_sample import MASK_THRESHOLD, read_robo4d_sample
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.rooted_path import rooted_path
+from k4d_world_model.dataset.storage.robo4d_sample import MASK_THRESHOLD, read_robo4d_sample
 from k4d_world_model.errors import EpisodeError, SampleError, SourceError
 
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from k4d_world_model.dataset.video_files import CONTAINERS
+from k4d_world_model.dataset.storage.video_files import CONTAINERS
 from k4d_world_model.errors import SourceError
 
 _MOST_PIXELS = 64_000_000

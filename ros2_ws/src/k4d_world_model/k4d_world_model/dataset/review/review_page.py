@@ -5,8 +5,8 @@ from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
-from k4d_world_model.dataset.check import CheckReport, EpisodeCheck
-from k4d_world_model.dataset.flags import FlagThresholds
+from k4d_world_model.dataset.review.check import CheckReport, EpisodeCheck
+from k4d_world_model.dataset.review.flags import FlagThresholds
 
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }

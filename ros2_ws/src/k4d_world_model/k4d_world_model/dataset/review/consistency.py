@@ -4,12 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
 
+from k4d_world_model.dataset.building.manifest import Manifest, ManifestSample, manifest_sample
+from k4d_world_model.dataset.building.split import Part, scene_group
+from k4d_world_model.dataset.building.split_lists import read_split
 from k4d_world_model.dataset.episode import EpisodeInfo
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.manifest import Manifest, ManifestSample, manifest_sample
-from k4d_world_model.dataset.native_sample import read_sample_record
-from k4d_world_model.dataset.split import Part, scene_group
-from k4d_world_model.dataset.split_lists import read_split
+from k4d_world_model.dataset.storage.native_sample import read_sample_record
 from k4d_world_model.errors import DatasetError, SampleError
 
 PARTS: tuple[Part, ...] = ("train", "val")

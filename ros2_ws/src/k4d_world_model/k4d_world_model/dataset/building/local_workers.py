@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 
-from k4d_world_model.dataset.episode_work import ATTEMPTS, THREAD_CAPS, EpisodeTask, Outcome
+from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS, EpisodeTask, Outcome
 
 _SECONDS_TO_DIE = 10.0
 

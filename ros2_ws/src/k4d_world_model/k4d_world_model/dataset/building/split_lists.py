@@ -1,8 +1,8 @@
 """The lists of training and validation samples that a data set comes with."""
 
+from k4d_world_model.dataset.building.split import Part
 from k4d_world_model.dataset.episode import check_episode_id
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.split import Part
 from k4d_world_model.errors import DatasetError, EpisodeError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from k4d_world_model.dataset.manifest import Value
+from k4d_world_model.dataset.building.manifest import Value
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.opening import read_source_yaml
 from k4d_world_model.errors import DatasetError

@@ -9,11 +9,11 @@ from typing import Any
 
 import dacite
 
+from k4d_world_model.dataset.building.split import Part
 from k4d_world_model.dataset.episode import check_episode_id
-from k4d_world_model.dataset.flushed_files import flush_folder, write_flushed
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.sample_record import SampleRecord, checksums_to_bytes, sha256
-from k4d_world_model.dataset.split import Part
+from k4d_world_model.dataset.storage.flushed_files import flush_folder, write_flushed
+from k4d_world_model.dataset.storage.sample_record import SampleRecord, checksums_to_bytes, sha256
 from k4d_world_model.errors import DatasetError
 
 VERSION = 1

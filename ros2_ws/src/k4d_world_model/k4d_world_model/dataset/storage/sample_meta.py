@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from k4d_kinematics import Camera, JointTrajectory
 from k4d_kinematics.camera import RegionOfInterest
 from k4d_world_model.dataset import layout
-from k4d_world_model.dataset.depth_codec import Quantisation
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo
+from k4d_world_model.dataset.storage.depth_codec import Quantisation
 from k4d_world_model.errors import EpisodeError, SampleError
 
 VERSION = 1

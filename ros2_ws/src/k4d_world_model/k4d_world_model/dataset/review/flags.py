@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.dataset.measurements import Measurements, RobotMeasurements, SceneMeasurements, measure
+from k4d_world_model.dataset.review.measurements import Measurements, RobotMeasurements, SceneMeasurements, measure
 from k4d_world_model.errors import DatasetError
 
 Array = NDArray[np.float64]

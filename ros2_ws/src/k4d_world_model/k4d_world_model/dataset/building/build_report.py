@@ -3,8 +3,8 @@
 import json
 from dataclasses import asdict, dataclass
 
+from k4d_world_model.dataset.building.manifest import write_text
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.manifest import write_text
 
 _SHOWN = 10
 

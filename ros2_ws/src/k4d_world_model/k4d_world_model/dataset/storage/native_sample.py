@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from k4d_world_model.dataset import layout as files
 from k4d_world_model.dataset.episode import Episode, check_episode_id
 from k4d_world_model.dataset.layout import NativeLayout, dataset_root
-from k4d_world_model.dataset.sample_codec import Array, assemble, decode, encode
-from k4d_world_model.dataset.sample_folder import SampleFolder, check_is_new, write_folder
-from k4d_world_model.dataset.sample_meta import PARTS, SampleMeta
-from k4d_world_model.dataset.sample_record import SampleFile, SampleRecord, checksums_to_bytes, sha256
+from k4d_world_model.dataset.storage.sample_codec import Array, assemble, decode, encode
+from k4d_world_model.dataset.storage.sample_folder import SampleFolder, check_is_new, write_folder
+from k4d_world_model.dataset.storage.sample_meta import PARTS, SampleMeta
+from k4d_world_model.dataset.storage.sample_record import SampleFile, SampleRecord, checksums_to_bytes, sha256
 from k4d_world_model.errors import EpisodeError, SampleError
 
 _READERS = 3  # each part's decoder runs on one thread

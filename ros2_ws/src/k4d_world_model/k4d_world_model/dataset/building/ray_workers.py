@@ -9,7 +9,7 @@ from itertools import islice
 from types import ModuleType
 from typing import Any
 
-from k4d_world_model.dataset.episode_work import ATTEMPTS, THREAD_CAPS, EpisodeTask, Outcome
+from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS, EpisodeTask, Outcome
 from k4d_world_model.errors import DatasetError
 
 LOCAL = "local"

@@ -8,14 +8,12 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from k4d_world_model.dataset.build_lock import build_lock
-from k4d_world_model.dataset.build_report import BuildReport, ReportedEpisode, write_report
-from k4d_world_model.dataset.build_settings import BuildSettings, identity, program_versions
-from k4d_world_model.dataset.episode import check_episode_id
-from k4d_world_model.dataset.episode_work import EpisodeTask, Outcome, build_episode
-from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.local_workers import run_in_processes
-from k4d_world_model.dataset.manifest import (
+from k4d_world_model.dataset.building.build_lock import build_lock
+from k4d_world_model.dataset.building.build_report import BuildReport, ReportedEpisode, write_report
+from k4d_world_model.dataset.building.build_settings import BuildSettings, identity, program_versions
+from k4d_world_model.dataset.building.episode_work import EpisodeTask, Outcome, build_episode
+from k4d_world_model.dataset.building.local_workers import run_in_processes
+from k4d_world_model.dataset.building.manifest import (
     Manifest,
     differences,
     manifest_sample,
@@ -23,10 +21,12 @@ from k4d_world_model.dataset.manifest import (
     write_lists,
     write_manifest,
 )
-from k4d_world_model.dataset.native_sample import list_samples
-from k4d_world_model.dataset.ray_workers import run_on_ray
+from k4d_world_model.dataset.building.ray_workers import run_on_ray
+from k4d_world_model.dataset.building.split import Member, split_groups
+from k4d_world_model.dataset.episode import check_episode_id
+from k4d_world_model.dataset.layout import NativeLayout
 from k4d_world_model.dataset.sources.opening import open_source
-from k4d_world_model.dataset.split import Member, split_groups
+from k4d_world_model.dataset.storage.native_sample import list_samples
 from k4d_world_model.errors import DatasetError
 
 Watch = Callable[[Iterator[Outcome], int], Iterable[Outcome]]

@@ -7,10 +7,9 @@ from typing import Literal
 
 from k4d_kinematics.configuration import from_mapping
 from k4d_world_model.dataset.bag_writer import write_bag
-from k4d_world_model.dataset.build_report import ReportedEpisode
-from k4d_world_model.dataset.build_settings import program_versions
-from k4d_world_model.dataset.layout import NativeLayout, Robo4DLayout, dataset_root
-from k4d_world_model.dataset.manifest import (
+from k4d_world_model.dataset.building.build_report import ReportedEpisode
+from k4d_world_model.dataset.building.build_settings import program_versions
+from k4d_world_model.dataset.building.manifest import (
     Manifest,
     Value,
     differences,
@@ -19,21 +18,22 @@ from k4d_world_model.dataset.manifest import (
     write_lists,
     write_manifest,
 )
-from k4d_world_model.dataset.native_sample import read_sample, read_sample_record, verify_sample, write_sample
-from k4d_world_model.dataset.processes import results
-from k4d_world_model.dataset.robo4d_sample import (
+from k4d_world_model.dataset.building.processes import results
+from k4d_world_model.dataset.building.split import Part, scene_group
+from k4d_world_model.dataset.building.split_lists import read_split
+from k4d_world_model.dataset.layout import NativeLayout, Robo4DLayout, dataset_root
+from k4d_world_model.dataset.sampling import FrameSampling
+from k4d_world_model.dataset.sources.bag_config import RosbagConfig
+from k4d_world_model.dataset.sources.opening import read_source_yaml
+from k4d_world_model.dataset.sources.robo4d import Robo4DConfig, Robo4DSource
+from k4d_world_model.dataset.storage.native_sample import read_sample, read_sample_record, verify_sample, write_sample
+from k4d_world_model.dataset.storage.robo4d_sample import (
     MASK_THRESHOLD,
     read_robo4d_sample,
     write_robo4d_lists,
     write_robo4d_sample,
 )
-from k4d_world_model.dataset.sample_folder import SampleFolder
-from k4d_world_model.dataset.sampling import FrameSampling
-from k4d_world_model.dataset.sources.bag_config import RosbagConfig
-from k4d_world_model.dataset.sources.opening import read_source_yaml
-from k4d_world_model.dataset.sources.robo4d import Robo4DConfig, Robo4DSource
-from k4d_world_model.dataset.split import Part, scene_group
-from k4d_world_model.dataset.split_lists import read_split
+from k4d_world_model.dataset.storage.sample_folder import SampleFolder
 from k4d_world_model.errors import DatasetError, EpisodeError, RejectedEpisodeError
 
 Target = Literal["robo4d", "native", "bag"]

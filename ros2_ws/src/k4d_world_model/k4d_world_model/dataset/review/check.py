@@ -7,14 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from k4d_kinematics.pictures import write_png
-from k4d_world_model.dataset.consistency import group_problems, manifest_problems, record_problems, split_problems
+from k4d_world_model.dataset.building.manifest import Manifest, ManifestSample, read_manifest
+from k4d_world_model.dataset.building.processes import results
 from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.dataset.flags import FlagThresholds, JointLimits, flag_episode
 from k4d_world_model.dataset.layout import NativeLayout, dataset_root
-from k4d_world_model.dataset.manifest import Manifest, ManifestSample, read_manifest
-from k4d_world_model.dataset.native_sample import list_samples, read_sample, verify_sample
-from k4d_world_model.dataset.processes import results
-from k4d_world_model.dataset.show import episode_sheet
+from k4d_world_model.dataset.review.consistency import (
+    group_problems,
+    manifest_problems,
+    record_problems,
+    split_problems,
+)
+from k4d_world_model.dataset.review.flags import FlagThresholds, JointLimits, flag_episode
+from k4d_world_model.dataset.review.show import episode_sheet
+from k4d_world_model.dataset.storage.native_sample import list_samples, read_sample, verify_sample
 from k4d_world_model.errors import DatasetError, SampleError
 
 

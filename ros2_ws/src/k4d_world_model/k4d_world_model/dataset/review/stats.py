@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from k4d_world_model.dataset.building.manifest import Manifest, read_manifest
 from k4d_world_model.dataset.episode import EpisodeInfo
 from k4d_world_model.dataset.layout import NativeLayout
-from k4d_world_model.dataset.manifest import Manifest, read_manifest
-from k4d_world_model.dataset.native_sample import read_sample
-from k4d_world_model.dataset.sample_folder import SampleFolder
+from k4d_world_model.dataset.storage.native_sample import read_sample
+from k4d_world_model.dataset.storage.sample_folder import SampleFolder
 
 
 @dataclass(frozen=True)

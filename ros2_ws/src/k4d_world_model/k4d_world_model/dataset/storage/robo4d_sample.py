@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from k4d_kinematics import se3
-from k4d_world_model.dataset import depth_codec
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo, check_episode_id
-from k4d_world_model.dataset.flushed_files import flush_folder, write_flushed
 from k4d_world_model.dataset.layout import Robo4DLayout
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.rooted_path import rooted_path
-from k4d_world_model.dataset.video_files import decode_pictures, encode_mp4
+from k4d_world_model.dataset.storage import depth_codec
+from k4d_world_model.dataset.storage.flushed_files import flush_folder, write_flushed
+from k4d_world_model.dataset.storage.video_files import decode_pictures, encode_mp4
 from k4d_world_model.errors import RejectedEpisodeError, SampleError
 
 RATE_HZ = 24.0

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from k4d_world_model.dataset import sample_meta
-from k4d_world_model.dataset.flushed_files import flush_folder, write_flushed
 from k4d_world_model.dataset.layout import CHECKSUMS, META, NativeLayout
-from k4d_world_model.dataset.sample_meta import SampleMeta
-from k4d_world_model.dataset.sample_record import SampleFile, checksums_from_bytes, sha256
+from k4d_world_model.dataset.storage import sample_meta
+from k4d_world_model.dataset.storage.flushed_files import flush_folder, write_flushed
+from k4d_world_model.dataset.storage.sample_meta import SampleMeta
+from k4d_world_model.dataset.storage.sample_record import SampleFile, checksums_from_bytes, sha256
 from k4d_world_model.errors import SampleError
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from k4d_world_model.dataset import depth_codec, layout, video_files
+from k4d_world_model.dataset import layout
 from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.dataset.sample_meta import SampleMeta, StoredPoints, describe, to_bytes
+from k4d_world_model.dataset.storage import depth_codec, video_files
+from k4d_world_model.dataset.storage.sample_meta import SampleMeta, StoredPoints, describe, to_bytes
 from k4d_world_model.errors import SampleError
 
 Contents = tuple[tuple[str, bytes], ...]

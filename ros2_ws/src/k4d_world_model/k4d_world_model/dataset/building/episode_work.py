@@ -10,15 +10,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from k4d_world_model.dataset import sample_meta
-from k4d_world_model.dataset.build_lock import check_build_id
+from k4d_world_model.dataset.building.build_lock import check_build_id
+from k4d_world_model.dataset.building.split import scene_group
 from k4d_world_model.dataset.layout import CHECKSUMS, META, NativeLayout
-from k4d_world_model.dataset.native_sample import read_sample_record, verify_sample, write_sample
-from k4d_world_model.dataset.sample_record import SampleRecord, sha256
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.opening import open_source
 from k4d_world_model.dataset.sources.source import Source
-from k4d_world_model.dataset.split import scene_group
+from k4d_world_model.dataset.storage import sample_meta
+from k4d_world_model.dataset.storage.native_sample import read_sample_record, verify_sample, write_sample
+from k4d_world_model.dataset.storage.sample_record import SampleRecord, sha256
 from k4d_world_model.errors import RejectedEpisodeError, SourceError
 
 # One core per worker process: software OpenGL (Mesa's llvmpipe), BLAS and numba otherwise start a thread per core each.

@@ -1,0 +1,1 @@
+"""What is said of the samples of a data set: damage, flags, pictures, figures."""

@@ -1,0 +1,1 @@
+"""Samples on disk: the native lossless layout and the published one."""

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from k4d_world_model.cli import dataset as command
+from k4d_world_model.dataset.building.convert import ConversionSettings, convert_dataset
 from k4d_world_model.dataset.building.manifest import read_manifest
 from k4d_world_model.dataset.layout import SCENE_DEPTH, NativeLayout, Robo4DLayout
 from k4d_world_model.dataset.review.check import check_dataset
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.bag_config import RosbagConfig
 from k4d_world_model.dataset.sources.rosbag import RosbagSource
-from k4d_world_model.dataset.storage.convert import ConversionSettings, convert_dataset
 from k4d_world_model.dataset.storage.native_sample import list_samples, read_sample
 from k4d_world_model.errors import DatasetError, SampleError
 
@@ -127,6 +127,15 @@ def test_a_conversion_killed_before_its_manifest_goes_on(layout: NativeLayout, t
     written = published(layout, tmp_path / "robo4d")
     (tmp_path / "back" / ".staging").mkdir(parents=True)
     assert convert_dataset(written.root, "native", tmp_path / "back").samples == 4
+
+
+def test_another_data_set_or_length_is_not_mixed_in(layout: NativeLayout, tmp_path: Path) -> None:
+    written = published(layout, tmp_path / "robo4d")
+    with pytest.raises(DatasetError, match=f"frames was {FRAMES} and is 49 now"):
+        convert_dataset(layout.root, "robo4d", written.root)
+    other = make_dataset(tmp_path / "other", [make_episode(name, seed=9) for name in NAMES], ["s-2"])
+    with pytest.raises(DatasetError, match="was made of something else, choose another: manifest was"):
+        convert_dataset(other.root, "robo4d", written.root, SETTINGS)
 
 
 def test_what_is_damaged_or_in_the_way_is_named(layout: NativeLayout, tmp_path: Path) -> None:

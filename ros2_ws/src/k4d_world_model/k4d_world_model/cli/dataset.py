@@ -15,6 +15,7 @@ from k4d_kinematics import Robot, resources
 from k4d_kinematics.configuration import RobotConfig, read_configuration
 from k4d_kinematics.errors import KinematicsError
 from k4d_kinematics.pictures import write_png
+from k4d_world_model.dataset.building.convert import ConversionSettings, convert_dataset
 from k4d_world_model.dataset.layout import NativeLayout, dataset_root
 from k4d_world_model.dataset.review.check import CheckReport, CheckSettings, check_dataset
 from k4d_world_model.dataset.review.flags import FlagThresholds, JointLimits
@@ -22,7 +23,6 @@ from k4d_world_model.dataset.review.review_page import write_review_page
 from k4d_world_model.dataset.review.show import describe, episode_sheet
 from k4d_world_model.dataset.review.stats import DatasetStatistics, dataset_statistics
 from k4d_world_model.dataset.sampling import CLIP_FRAMES, FrameSampling
-from k4d_world_model.dataset.storage.convert import ConversionSettings, convert_dataset
 from k4d_world_model.dataset.storage.native_sample import read_sample
 from k4d_world_model.errors import WorldModelError
 

@@ -34,6 +34,7 @@ from k4d_world_model.dataset.storage.robo4d_sample import (
     write_robo4d_sample,
 )
 from k4d_world_model.dataset.storage.sample_folder import SampleFolder
+from k4d_world_model.dataset.storage.sample_record import sha256
 from k4d_world_model.errors import DatasetError, EpisodeError, RejectedEpisodeError
 
 Target = Literal["robo4d", "native", "bag"]
@@ -84,18 +85,17 @@ def convert_dataset(
 ) -> Conversion:
     """Writes the data set at ``root``, which is of robo4d layout for ``to`` "native" and native otherwise, to ``out``.
 
-    The split stays: to "native", a sample validates when the published validation list names it. An interrupted
-    conversion goes on. ``on_sample(done, total)`` is told about progress. Raises DatasetError, SourceError or
-    SampleError naming what is unusable, and OSError naming a file that cannot be written.
+    What it was made of stands in its ``manifest.json``, in every layout. The split stays: to "native", a sample
+    validates when the published validation list names it. An interrupted conversion goes on. ``on_sample(done, total)``
+    is told about progress. Raises DatasetError, SourceError or SampleError naming what is unusable, and OSError naming
+    a file that cannot be written.
     """
     settings = settings or ConversionSettings()
     bag = _bag_config(settings.bag_source) if to == "bag" else None
     dataset_root(root)
     train, val = _published_split(root, settings) if to == "native" else _native_split(root)
     out.mkdir(parents=True, exist_ok=True)
-    begun = _begun(root, settings)
-    if to == "native":
-        _begin_native(NativeLayout(out), begun)
+    begun = _begin(NativeLayout(out), _made_of(root, to, settings, bag))
     tasks = [_Task(to, root, out, name, settings, bag) for name in (*train, *val)]
     rejected = {}
     for done, (name, reason) in enumerate(results(_convert, tasks, settings.workers), start=1):
@@ -107,8 +107,10 @@ def convert_dataset(
     kept |= {name: "val" for name in val if name not in rejected}
     if to == "native":
         _finish_native(NativeLayout(out), begun, kept)
-    elif to == "robo4d":
-        write_robo4d_lists(Robo4DLayout(out), *([n for n in kept if kept[n] == part] for part in ("train", "val")))
+    else:
+        if to == "robo4d":
+            write_robo4d_lists(Robo4DLayout(out), *([n for n in kept if kept[n] == part] for part in ("train", "val")))
+        write_manifest(NativeLayout(out), replace(begun, complete=True))
     reported = tuple(ReportedEpisode(name, reason) for name, reason in sorted(rejected.items()))
     return Conversion(len(kept), reported)
 
@@ -178,20 +180,29 @@ def _to_bag(task: _Task) -> None:
         write_bag(read_sample(NativeLayout(task.root), task.episode_id), folder, task.bag)
 
 
-def _begun(root: Path, settings: ConversionSettings) -> Manifest:
-    made_of: dict[str, Value] = {"source": "robo4d", "root": str(root.resolve())}
-    return Manifest(made_of | {"mask_threshold": settings.mask_threshold}, program_versions(), complete=False)
+def _made_of(root: Path, to: Target, settings: ConversionSettings, bag: RosbagConfig | None) -> dict[str, Value]:
+    """All that the converted samples depend on."""
+    made_of: dict[str, Value] = {"source": "robo4d" if to == "native" else "native", "root": str(root.resolve())}
+    if to == "native":
+        return made_of | {"mask_threshold": settings.mask_threshold}
+    read_manifest(NativeLayout(root))
+    made_of["manifest"] = sha256(NativeLayout(root).manifest.read_bytes())
+    if to == "robo4d":
+        return made_of | {"frames": settings.sampling.frames, "mirror_short": settings.sampling.mirror_short}
+    return made_of | {"bag": repr(bag)}
 
 
-def _begin_native(layout: NativeLayout, manifest: Manifest) -> None:
-    """Raises DatasetError when ``layout`` holds something that is not of this conversion."""
+def _begin(layout: NativeLayout, made_of: dict[str, Value]) -> Manifest:
+    """The manifest, now in ``layout``'s root. Raises DatasetError when that holds what is not of this conversion."""
     if layout.manifest.exists():
-        different = differences(read_manifest(layout).settings, manifest.settings)
+        different = differences(read_manifest(layout).settings, made_of)
         if different:
             raise DatasetError(f"{layout.root} was made of something else, choose another: {'; '.join(different)}")
     elif any(path != layout.staging for path in layout.root.iterdir()):
         raise DatasetError(f"{layout.root} must be empty, or hold this conversion")
+    manifest = Manifest(made_of, program_versions(), complete=False)
     write_manifest(layout, manifest)
+    return manifest
 
 
 def _finish_native(layout: NativeLayout, begun: Manifest, parts: Mapping[str, Part]) -> None:

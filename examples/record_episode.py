@@ -15,7 +15,6 @@ import numpy as np
 import tyro
 from backports import zstd
 from numpy.typing import NDArray
-from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter
 
@@ -33,6 +32,7 @@ from k4d_simulation.episode import Motion, simulate
 from k4d_simulation.errors import SimulationError
 from k4d_simulation.rendering import RenderingSettings, SceneRenderer
 from k4d_world_model.dataset import bag_messages
+from k4d_world_model.dataset.bag_writer import Stamped, write_messages
 
 SEED = 9
 FRAMES, HEIGHT, WIDTH = 49, 480, 720
@@ -41,14 +41,7 @@ PLAN_RATE_HZ = 50.0
 CHUNK_BYTES = 24 * 2**20
 # Depths are rounded to this, below what the pointmaps are good for, so that less noise has to be stored.
 DEPTH_STEP = 2.0**-15
-NEVER = QosTime(2147483647, 4294967295)
-LATCHED = Qos(
-    QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL,
-    NEVER, NEVER, QosLiveliness.AUTOMATIC, NEVER, False,
-)  # fmt: skip
 LATCHED_TOPICS = ("/tf_static", "/seed", "/success")
-
-Stamped = tuple[str, int, Any]  # topic, stamp in nanoseconds, message
 
 
 class LargeChunks(McapWriter):
@@ -106,8 +99,9 @@ def main(arguments: Arguments) -> None:
     motion = simulate(scene)
     if not motion.success:
         raise SimulationError(f"seed {arguments.seed} fails ({motion.outcome.reason}); another one may succeed")
-    content = sorted([*joint_states(motion), *still_messages(scene, motion, wrist)], key=lambda item: item[1])
-    write(arguments.out, merged(content, frames(scene, motion, wrist)))
+    content = [*joint_states(motion), *still_messages(scene, motion, wrist)]
+    with EpisodeWriter(arguments.out) as writer:
+        write_messages(writer, content, frames(scene, motion, wrist), LATCHED_TOPICS)
 
 
 def stamps(times: NDArray[np.float64]) -> list[int]:
@@ -163,30 +157,6 @@ def distorted_camera_info(config: CameraConfig, stamp_ns: int) -> Any:
     """A sensor_msgs/CameraInfo of a camera with a lens."""
     plain = bag_messages.camera_info(config.camera(), stamp_ns, config.frame_id)
     return replace(plain, distortion_model=config.distortion_model, d=np.array(config.D))
-
-
-def merged(content: list[Stamped], pictures: Iterator[Stamped]) -> Iterator[Stamped]:
-    """Both in order of time, ``content`` before pictures of the same stamp."""
-    place = 0
-    for item in pictures:
-        while place < len(content) and content[place][1] <= item[1]:
-            yield content[place]
-            place += 1
-        yield item
-    yield from content[place:]
-
-
-def write(out: Path, messages: Iterator[Stamped]) -> None:
-    """Writes the bag."""
-    types = bag_messages.message_types()
-    connections: dict[str, Connection] = {}
-    with EpisodeWriter(out) as writer:
-        for topic, stamp_ns, message in messages:
-            kind = message.__msgtype__
-            if topic not in connections:
-                qos = (LATCHED,) if topic in LATCHED_TOPICS else ()
-                connections[topic] = writer.add_connection(topic, kind, typestore=types, offered_qos_profiles=qos)
-            writer.write(connections[topic], stamp_ns, types.serialize_cdr(message, kind))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Episodes as rosbag2 recordings, written without ROS."""
 
+import heapq
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,7 @@ _LATCHED = Qos(
     _NEVER, _NEVER, QosLiveliness.AUTOMATIC, _NEVER, False,
 )  # fmt: skip
 
-_Stamped = tuple[str, int, Any]  # topic, stamp in nanoseconds, message
+Stamped = tuple[str, int, Any]  # topic, stamp in nanoseconds, message
 _Edge = tuple[str, str, NDArray[np.float64]]  # parent, child, T_parent_child
 
 
@@ -68,7 +69,7 @@ def write_bag(
     try:
         shutil.rmtree(staged.parent, ignore_errors=True)
         with _writer(staged, storage, compression) as writer:
-            _write_all(writer, content, frames)
+            write_messages(writer, content, frames)
         os.replace(staged, folder)
     except OSError as error:
         raise DatasetError(f"{folder} cannot be written: {error}") from error
@@ -86,27 +87,25 @@ def _writer(folder: Path, storage: str, compression: str) -> Writer:
     return writer
 
 
-def _write_all(writer: Writer, content: list[_Stamped], frames: Iterator[_Stamped]) -> None:
+def write_messages(
+    writer: Writer, content: Iterable[Stamped], frames: Iterable[Stamped], latched: Collection[str] = ("/tf_static",)
+) -> None:
+    """Writes both in order of time, ``content``, in any order, before frames (in order) of the same stamp.
+
+    Topics among ``latched`` are offered to late subscribers. ``writer`` is open.
+    """
     types = messages.message_types()
     connections: dict[str, Connection] = {}
-    pending = sorted(content, key=lambda item: item[1])
-    for topic, stamp_ns, message in _merged(pending, frames):
+    for topic, stamp_ns, message in heapq.merge(sorted(content, key=_stamp), frames, key=_stamp):
         kind = message.__msgtype__
         if topic not in connections:
-            qos = (_LATCHED,) if topic == "/tf_static" else ()
+            qos = (_LATCHED,) if topic in latched else ()
             connections[topic] = writer.add_connection(topic, kind, typestore=types, offered_qos_profiles=qos)
         writer.write(connections[topic], stamp_ns, types.serialize_cdr(message, kind))
 
 
-def _merged(pending: list[_Stamped], frames: Iterator[_Stamped]) -> Iterator[_Stamped]:
-    """Both in order of time, what is ``pending`` before frames of the same stamp."""
-    place = 0
-    for item in frames:
-        while place < len(pending) and pending[place][1] <= item[1]:
-            yield pending[place]
-            place += 1
-        yield item
-    yield from pending[place:]
+def _stamp(item: Stamped) -> int:
+    return item[1]
 
 
 def _frame_messages(
@@ -116,7 +115,7 @@ def _frame_messages(
     stamps_ns: list[int],
     picture_encoding: str,
     depth_encoding: str,
-) -> Iterator[_Stamped]:
+) -> Iterator[Stamped]:
     is_moving = bool(config.world_frame) and not _is_still(episode)
     for index, stamp_ns in enumerate(stamps_ns):
         encode = messages.png_image if picture_encoding == "png" else messages.image
@@ -135,7 +134,7 @@ def _frame_messages(
             yield "/tf", stamp_ns, messages.transforms([edge], stamp_ns)
 
 
-def _fixed_messages(episode: Episode, config: RosbagConfig, frame_id: str, stamps_ns: list[int]) -> list[_Stamped]:
+def _fixed_messages(episode: Episode, config: RosbagConfig, frame_id: str, stamps_ns: list[int]) -> list[Stamped]:
     """Fixed transforms, seed and texts at the first stamp, the outcome at the last."""
     info, first, last = episode.info, stamps_ns[0], stamps_ns[-1]
     fixed = _fixed_edges(episode, config, frame_id)
@@ -151,7 +150,7 @@ def _fixed_messages(episode: Episode, config: RosbagConfig, frame_id: str, stamp
     return [*([("/tf_static", first, messages.transforms(fixed, first))] if fixed else []), *written]
 
 
-def _plan_messages(plan: JointTrajectory | None, topic: str) -> list[_Stamped]:
+def _plan_messages(plan: JointTrajectory | None, topic: str) -> list[Stamped]:
     if plan is None:
         return []
     stamp_ns = _stamp_ns(float(plan.times[0]))

@@ -1,23 +1,8 @@
-"""Robots, presets and a way to build scenes from them."""
-
-from pathlib import Path
+"""A way to build scenes by names."""
 
 import pytest
 
-from k4d_kinematics import configured_robot, read_configuration
-from k4d_simulation import SceneConfig, build_scene
-
-CONFIG = Path(__file__).resolve().parents[3] / "config"
-
-
-@pytest.fixture(scope="session")
-def robots():
-    return {name: configured_robot(CONFIG / "robots" / f"{name}.yaml") for name in ("panda", "ur5")}
-
-
-@pytest.fixture(scope="session")
-def presets():
-    return {path.stem: read_configuration(path, SceneConfig) for path in (CONFIG / "scenes").glob("*.yaml")}
+from k4d_simulation import build_scene
 
 
 @pytest.fixture(scope="session")

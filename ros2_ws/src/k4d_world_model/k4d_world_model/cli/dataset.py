@@ -54,7 +54,7 @@ class Check:
 class Show:
     """Describes one sample and draws its contact sheet.
 
-    Example: k4d-dataset show out/dataset simulation-000007
+    Example: k4d-dataset show out/dataset pick_place_000000_expert
     """
 
     folder: tyro.conf.Positional[Path]

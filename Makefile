@@ -1,5 +1,5 @@
 # Each target does its own set-up, so each works first on a bare checkout. PYTHON=... chooses another interpreter.
-.PHONY: setup lint test demo bench lock
+.PHONY: setup lint test demo bench bench-gpu lock
 .DEFAULT_GOAL := demo
 
 BIN := .venv/bin
@@ -23,6 +23,9 @@ demo: setup
 
 bench: setup
 	$(BIN)/python bench/run.py --out out/bench
+
+bench-gpu: setup
+	$(BIN)/python bench/gpu/run.py --out out/bench
 
 # Resolves the pins anew from requirements/*.in; the result is committed. CUDA's packages are left to torch, which names
 # exactly those that its own build needs.

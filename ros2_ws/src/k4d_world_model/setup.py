@@ -5,7 +5,7 @@ NAME = "k4d_world_model"
 setup(
     name=NAME,
     version="0.1.0",
-    description="Data sets of robot episodes for world models of RGB and pointmaps",
+    description="World models of RGB and pointmaps: prediction, training, evaluation, data sets",
     license="Apache-2.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={NAME: ["py.typed"]},
@@ -20,6 +20,12 @@ setup(
             "k4d-build-dataset = k4d_world_model.cli.build_dataset:main",
             "k4d-dataset = k4d_world_model.cli.dataset:main",
             "k4d-annotate = k4d_world_model.cli.annotate:main",
+            "k4d-predict = k4d_world_model.cli.predict:main",
+            "k4d-view = k4d_world_model.cli.view:main",
+            "k4d-train = k4d_world_model.cli.train:main",
+            "k4d-evaluate = k4d_world_model.cli.evaluate:main",
+            "k4d_prediction_node = k4d_world_model.ros.prediction_node:main",
+            "k4d_playback_node = k4d_world_model.ros.playback_node:main",
         ],
     },
 )

@@ -12,7 +12,8 @@ from rosbags.typesys.store import Typestore
 from k4d_bringup.errors import BagError
 
 _LIVE = ("pointmap", "mask", "preview", "points", "camera_info")
-_SUMMARY, _FRAMES = "/robot/plan/sequence", "/robot/plan/frames"
+# What announces frames, by the topic of the frames.
+_SUMMARIES = {"/robot/plan/frames": "/robot/plan/sequence", "/predicted/frames": "/predicted/rollout"}
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,10 @@ class TopicReport:
     """One topic of a recording.
 
     ``expected`` is how many messages should have come: one for each stamp of the camera's input or of any of its live
-    outputs, or each frame of the announced plans; ``dropped`` is how many of these did not; both are None where nothing
-    says what should come. Latencies are from the message's stamp to its arrival at the recorder in milliseconds, None
-    where the stamp is of another moment; ``robot_pixels`` is the mean number of robot pixels of a mask.
+    outputs, or each frame of the announced plans and rollouts; ``dropped`` is how many of these did not; both are None
+    where nothing says what should come. Latencies are from the message's stamp to its arrival at the recorder in
+    milliseconds, None where the stamp is of another moment; ``robot_pixels`` is the mean number of robot pixels of a
+    mask.
     """
 
     topic: str
@@ -58,9 +60,9 @@ def report_on(bag: Path, store: Typestore) -> tuple[TopicReport, ...]:
         tally.stamps_ns.append(stamp_ns_of(message))
         if topic.endswith("/robot/mask"):
             tally.robot_pixels.append(int(np.count_nonzero(message.data)))
-        elif topic.endswith(_SUMMARY):
+        elif topic.endswith(tuple(_SUMMARIES.values())):
             tally.frames.update((message.sequence_id, index) for index in range(message.frame_count))
-        elif topic.endswith(_FRAMES):
+        elif topic.endswith(tuple(_SUMMARIES)):
             tally.frames.add((message.sequence_id, message.index))
     if not any(tally.arrivals_ns for tally in tallies.values()):
         raise BagError(f"{bag} holds no message")
@@ -138,9 +140,10 @@ def _expected_and_dropped(topic: str, tallies: dict[str, _Tally]) -> tuple[int, 
         sources = [f"{camera}/camera_info", *(f"{camera}/robot/{name}" for name in _LIVE)]
         stamps = {stamp for source in sources if source in tallies for stamp in tallies[source].stamps_ns}
         return len(stamps), len(stamps.difference(tallies[topic].stamps_ns))
-    if topic.endswith(_FRAMES):
-        came = tallies[topic].frames
-        summary = tallies.get(topic.removesuffix(_FRAMES) + _SUMMARY)
-        frames = came | summary.frames if summary else came
-        return len(frames), len(frames - came)
+    for ending, summary_ending in _SUMMARIES.items():
+        if topic.endswith(ending):
+            came = tallies[topic].frames
+            summary = tallies.get(topic.removesuffix(ending) + summary_ending)
+            frames = came | summary.frames if summary else came
+            return len(frames), len(frames - came)
     return None, None

@@ -27,3 +27,59 @@ class RejectedEpisodeError(WorldModelError):
 
 class AnnotationError(WorldModelError):
     """An annotator failed, or what it returned does not fit the episode."""
+
+
+class ConditioningError(WorldModelError):
+    """What a prediction starts from does not fit together or does not fit the model: sizes, types, times, frames."""
+
+
+class RobotNotVisibleError(WorldModelError):
+    """Too few robot pixels to condition on or to recover metres from."""
+
+
+class ArchitectureError(WorldModelError):
+    """A model's own numbers contradict each other, or an input does not divide into its cells."""
+
+
+class CheckpointError(WorldModelError):
+    """Weights are missing, damaged, foreign or unsafe; the message lists missing and unexpected keys and shapes."""
+
+
+class SamplingError(WorldModelError):
+    """Steps, guidance or scheduler are out of range for the model."""
+
+
+class AccelerationError(WorldModelError):
+    """A switch for speed or memory cannot be set: unknown, not for this device, or its package is not installed."""
+
+
+class PredictionError(WorldModelError):
+    """A model's output is no prediction: numbers that are not finite, or no point before the camera."""
+
+
+class OutOfMemoryError(WorldModelError):
+    """The device has too little memory; the message names the switches that would make the model fit."""
+
+
+class ModelUnavailableError(WorldModelError):
+    """No model is loaded that could predict."""
+
+
+class BusyError(WorldModelError):
+    """Another prediction is running, and the new one may not end it."""
+
+
+class CanceledError(WorldModelError):
+    """The caller cancelled a prediction between two of its steps."""
+
+
+class PlaybackError(WorldModelError):
+    """A rollout cannot be played as asked: the position or the rate is out of range."""
+
+
+class TrainingError(WorldModelError):
+    """A training run cannot start, go on or be resumed; a loss that is no number names the batch's episodes."""
+
+
+class RolloutError(WorldModelError):
+    """A stored rollout is missing, damaged, incomplete or foreign, or does not fit; the message names its file."""

@@ -12,11 +12,11 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.task import Future
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, QosDurability
 from rosbags.rosbag2 import Reader, ReaderError
 from std_srvs.srv import Trigger
 
 from k4d_bringup.errors import BagError
+from k4d_bringup.played_messages import Played, Topic, played_messages, played_topics
 from k4d_bringup.ros.message_classes import message_class
 from k4d_bringup.schedule import Schedule
 from k4d_kinematics.errors import KinematicsError
@@ -37,6 +37,9 @@ class BagPlayerConfig:
     bag: str = described("", "Folder of the rosbag2 recording.")
     rate: float = described(1.0, "Ratio of playback speed to real time.", (0.01, 100.0))
     stamps: str = described("original", f"What stamps messages get: {' or '.join(STAMPS)} (moved as their times are).")
+    plan_of: str = described(
+        "", "Topic of joint states to publish as one plan at the start, in place of a recorded plan."
+    )
     wait_for: tuple[str, ...] = described(("",), "Topics that must have a subscriber before playback starts.")
     settle: float = described(
         2.0, "Seconds to wait after that, in which other nodes of the graph discover each other.", (0.0, 3600.0)
@@ -60,8 +63,9 @@ class BagPlayerNode(Node):
         super().__init__("k4d_bag_player_node")
         self.config = declare_parameters(self, BagPlayerConfig)
         self._bag = _open(self.config.bag)
-        self._topic_publishers = {connection.id: self._advertise(connection) for connection in self._bag.connections}
-        self._messages: Iterator[tuple[Connection, int, bytes]] = iter(self._bag.messages())
+        plan_of = self.config.plan_of
+        self._topic_publishers = {topic.name: self._advertise(topic) for topic in played_topics(self._bag, plan_of)}
+        self._messages: Iterator[Played] = played_messages(self._bag, Path(self.config.bag), plan_of, self.config.rate)
         self._next = next(self._messages, None)
         if self._next is None:
             raise BagError(f"{self.config.bag} holds no message")
@@ -76,12 +80,10 @@ class BagPlayerNode(Node):
         self._next_ask_ns = 0
         self._timer = self.create_timer(_TICK, self._tick, clock=self._steady)
 
-    def _advertise(self, connection: Connection) -> Publisher:
-        profiles = connection.ext.offered_qos_profiles if isinstance(connection.ext, ConnectionExtRosbag2) else ()
-        latched = any(profile.durability == QosDurability.TRANSIENT_LOCAL for profile in profiles)
-        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+    def _advertise(self, topic: Topic) -> Publisher:
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if topic.is_latched else DurabilityPolicy.VOLATILE
         qos = QoSProfile(depth=_DEPTH, durability=durability)
-        return self.create_publisher(message_class(connection.msgtype), connection.topic.lstrip("/"), qos)
+        return self.create_publisher(message_class(topic.message_type), topic.name.lstrip("/"), qos)
 
     def _tick(self) -> None:
         now_ns = self._steady.now().nanoseconds
@@ -119,15 +121,15 @@ class BagPlayerNode(Node):
             self._stamps = Schedule(start_ns, self.get_clock().now().nanoseconds, self.config.rate)
 
     def _publish_due(self, schedule: Schedule, now_ns: int) -> None:
-        while self._next is not None and schedule.due_ns(self._next[1]) <= now_ns:
-            connection, _, raw = self._next
-            publisher = self._topic_publishers[connection.id]
-            publisher.publish(bytes(raw) if self.config.stamps == "original" else self._restamped(connection, raw))
+        while self._next is not None and schedule.due_ns(self._next.at_ns) <= now_ns:
+            played = self._next
+            publisher = self._topic_publishers[played.topic]
+            publisher.publish(played.raw if self.config.stamps == "original" else self._restamped(played))
             self._next = next(self._messages, None)
             self._end_ns = now_ns
 
-    def _restamped(self, connection: Connection, raw: bytes) -> Any:
-        message = deserialize_message(bytes(raw), message_class(connection.msgtype))
+    def _restamped(self, played: Played) -> Any:
+        message = deserialize_message(played.raw, message_class(played.message_type))
         for part in (message, *getattr(message, "transforms", ())):
             # A zero stamp means "no stamp" and stays so.
             if hasattr(part, "header") and nanoseconds(part.header.stamp) and self._stamps is not None:

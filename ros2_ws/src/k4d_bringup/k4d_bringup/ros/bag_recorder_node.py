@@ -30,14 +30,17 @@ class BagRecorderConfig:
 
     bag: str = described("", "Folder to record into; it must not exist.")
     topics: str = described(".*", "Regular expression that a topic's full name must match.")
-    excluded: str = described("/rosout|/parameter_events", "Regular expression of full names to leave out.")
+    excluded: str = described(
+        "/rosout|/parameter_events|.*/_action/.*", "Regular expression of full names to leave out."
+    )
     restless: str = described("/diagnostics", "Regular expression of full names that never fall silent.")
+    awaited: str = described("", "Regular expression of full names of which one must have come for ~/is_quiet.")
     quiet_after: float = described(
         5.0, "Seconds without a message, restless topics aside, after which ~/is_quiet says success.", (0.0, 3600.0)
     )
 
     def __post_init__(self) -> None:
-        for name in ("topics", "excluded", "restless"):
+        for name in ("topics", "excluded", "restless", "awaited"):
             expression = getattr(self, name)
             try:
                 re.compile(expression)
@@ -57,6 +60,7 @@ class BagRecorderNode(Node):
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
         self._recorded: set[str] = set()
+        self._has_come = not self.config.awaited
         self._last_message = time.monotonic()
         self.create_service(Trigger, "~/is_quiet", self._on_is_quiet)
         self.create_timer(_DISCOVERY_PERIOD, self._discover)
@@ -93,13 +97,15 @@ class BagRecorderNode(Node):
 
     def _write(self, connection: Connection, raw: bytes) -> None:
         self._writer.write(connection, self.get_clock().now().nanoseconds, raw)
+        self._has_come |= re.fullmatch(self.config.awaited, connection.topic) is not None
         if not re.fullmatch(self.config.restless, connection.topic):
             self._last_message = time.monotonic()
 
     def _on_is_quiet(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         silence = time.monotonic() - self._last_message
-        response.success = silence >= self.config.quiet_after
-        response.message = f"the last message was written {silence:.1f} s ago"
+        response.success = self._has_come and silence >= self.config.quiet_after
+        lacking = "" if self._has_come else f"; nothing has come on {self.config.awaited}"
+        response.message = f"the last message was written {silence:.1f} s ago{lacking}"
         return response
 
     def close(self) -> None:

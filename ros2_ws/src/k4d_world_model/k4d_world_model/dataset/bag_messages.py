@@ -30,7 +30,7 @@ def image(values: NDArray[Any], stamp_ns: int, frame_id: str) -> Any:
     height, width = values.shape[:2]
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     return _new(
-        "sensor_msgs/msg/Image", header=_header(stamp_ns, frame_id), height=height, width=width,
+        "sensor_msgs/msg/Image", header=header(stamp_ns, frame_id), height=height, width=width,
         encoding=_IMAGE_ENCODINGS[values.dtype], is_bigendian=0, step=little.nbytes // height,
         data=little.reshape(-1).view(np.uint8),
     )  # fmt: skip
@@ -41,8 +41,8 @@ def png_image(rgb: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Any:
     encoded = BytesIO()
     Image.fromarray(rgb).save(encoded, "PNG")
     data = np.frombuffer(encoded.getvalue(), np.uint8)
-    header = _header(stamp_ns, frame_id)
-    return _new("sensor_msgs/msg/CompressedImage", header=header, format="rgb8; png compressed bgr8", data=data)
+    kind, form = "sensor_msgs/msg/CompressedImage", "rgb8; png compressed bgr8"
+    return _new(kind, header=header(stamp_ns, frame_id), format=form, data=data)
 
 
 def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -62,7 +62,7 @@ def camera_info(camera: Camera, stamp_ns: int, frame_id: str) -> Any:
     K = camera.matrix
     whole = _new("sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
     return _new(
-        "sensor_msgs/msg/CameraInfo", header=_header(stamp_ns, frame_id), height=camera.image_height,
+        "sensor_msgs/msg/CameraInfo", header=header(stamp_ns, frame_id), height=camera.image_height,
         width=camera.image_width, distortion_model="plumb_bob", d=np.zeros(5), k=K.reshape(-1),
         r=np.eye(3).reshape(-1), p=np.hstack([K, np.zeros((3, 1))]).reshape(-1), binning_x=0, binning_y=0, roi=whole,
     )  # fmt: skip
@@ -72,7 +72,7 @@ def joint_state(names: tuple[str, ...], positions: NDArray[np.float64], stamp_ns
     """A sensor_msgs/JointState of positions (J,)."""
     empty = np.zeros(0)
     return _new(
-        "sensor_msgs/msg/JointState", header=_header(stamp_ns), name=list(names), position=positions.copy(),
+        "sensor_msgs/msg/JointState", header=header(stamp_ns), name=list(names), position=positions.copy(),
         velocity=empty, effort=empty,
     )  # fmt: skip
 
@@ -94,28 +94,26 @@ def planned_trajectory(plan: JointTrajectory, stamp_ns: int) -> Any:
             )
         )
     kind = "trajectory_msgs/msg/JointTrajectory"
-    return _new(kind, header=_header(stamp_ns), joint_names=list(plan.joint_names), points=points)
+    return _new(kind, header=header(stamp_ns), joint_names=list(plan.joint_names), points=points)
+
+
+def transform(T_parent_child: NDArray[np.float64]) -> Any:
+    """A geometry_msgs/Transform of a rigid transform (4, 4)."""
+    position, quaternion_xyzw = se3.to_xyzw(T_parent_child)
+    return _new(
+        "geometry_msgs/msg/Transform",
+        translation=_new("geometry_msgs/msg/Vector3", **dict(zip("xyz", position.tolist(), strict=True))),
+        rotation=_new("geometry_msgs/msg/Quaternion", **dict(zip("xyzw", quaternion_xyzw.tolist(), strict=True))),
+    )
 
 
 def transforms(edges: list[tuple[str, str, NDArray[np.float64]]], stamp_ns: int) -> Any:
     """A tf2_msgs/TFMessage of (parent, child, T_parent_child (4, 4))."""
-    stamped = []
-    for parent, child, T_parent_child in edges:
-        position, quaternion_xyzw = se3.to_xyzw(T_parent_child)
-        stamped.append(
-            _new(
-                "geometry_msgs/msg/TransformStamped",
-                header=_header(stamp_ns, parent),
-                child_frame_id=child,
-                transform=_new(
-                    "geometry_msgs/msg/Transform",
-                    translation=_new("geometry_msgs/msg/Vector3", **dict(zip("xyz", position.tolist(), strict=True))),
-                    rotation=_new(
-                        "geometry_msgs/msg/Quaternion", **dict(zip("xyzw", quaternion_xyzw.tolist(), strict=True))
-                    ),
-                ),
-            )
-        )
+    kind = "geometry_msgs/msg/TransformStamped"
+    stamped = [
+        _new(kind, header=header(stamp_ns, parent), child_frame_id=child, transform=transform(T_parent_child))
+        for parent, child, T_parent_child in edges
+    ]
     return _new("tf2_msgs/msg/TFMessage", transforms=stamped)
 
 
@@ -124,7 +122,8 @@ def value(kind: str, data: bool | int | str) -> Any:
     return _new(f"std_msgs/msg/{kind}", data=data)
 
 
-def _header(stamp_ns: int, frame_id: str = "") -> Any:
+def header(stamp_ns: int, frame_id: str = "") -> Any:
+    """A std_msgs/Header of a stamp in nanoseconds."""
     sec, nanosec = divmod(stamp_ns, SECOND_NS)
     stamp = _new("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
     return _new("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys.store import Typestore
 
 from k4d_kinematics import JointTrajectory
 from k4d_world_model.dataset import bag_messages as messages
@@ -88,13 +89,18 @@ def _writer(folder: Path, storage: str, compression: str) -> Writer:
 
 
 def write_messages(
-    writer: Writer, content: Iterable[Stamped], frames: Iterable[Stamped], latched: Collection[str] = ("/tf_static",)
+    writer: Writer,
+    content: Iterable[Stamped],
+    frames: Iterable[Stamped],
+    latched: Collection[str] = ("/tf_static",),
+    types: Typestore | None = None,
 ) -> None:
     """Writes both in order of time, ``content``, in any order, before frames (in order) of the same stamp.
 
-    Topics among ``latched`` are offered to late subscribers. ``writer`` is open.
+    Topics among ``latched`` are offered to late subscribers. ``types`` defines messages that are not standard.
+    ``writer`` is open.
     """
-    types = messages.message_types()
+    types = types or messages.message_types()
     connections: dict[str, Connection] = {}
     for topic, stamp_ns, message in heapq.merge(sorted(content, key=_stamp), frames, key=_stamp):
         kind = message.__msgtype__

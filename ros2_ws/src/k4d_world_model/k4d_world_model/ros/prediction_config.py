@@ -1,0 +1,37 @@
+"""Parameters of k4d_prediction_node."""
+
+import re
+from dataclasses import dataclass
+
+from k4d_kinematics.errors import ConfigurationError
+from k4d_kinematics.ros.parameters import described
+
+_CAMERA_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*")
+
+
+@dataclass(frozen=True)
+class PredictionNodeConfig:
+    """Parameters of k4d_prediction_node. Raises ConfigurationError on values outside the described ones."""
+
+    model: str = described("", "Path of a world model's YAML as in config/world_models.")
+    device: str = described("", "Device as torch names it, such as cpu or cuda:1; empty takes the model YAML's.")
+    cameras: tuple[str, ...] = described(
+        ("camera",), "Cameras: each one's pictures, and its plans from k4d_pointmap_node under <camera>/robot/plan."
+    )
+    image_topic: str = described("image_raw", "Pictures (sensor_msgs/Image) are on <camera>/<image_topic>.")
+    depth: bool = described(True, "Whether there is a depth image on the picture's pixels; the small model needs it.")
+    depth_topic: str = described("depth", "Depth images, 32FC1 metres or 16UC1 millimetres, are on <camera>/<this>.")
+    image_tolerance: float = described(
+        0.25, "Most seconds between a plan's start and the picture it starts from.", (0.0, 60.0)
+    )
+    image_history: float = described(2.0, "Seconds of pictures to remember before a plan comes.", (0.0, 60.0))
+    predict_automatically: bool = described(False, "Whether each new plan is predicted; the newest plan wins.")
+    seed: int = described(0, "Seed of automatic predictions.", (0, 2**63 - 1))
+    steps: int = described(0, "Denoising steps of automatic predictions; 0 takes the model's own.", (0, 1000))
+    points_frame: str = described("", "TF frame of predicted/points; empty is the camera's optical frame.")
+    autostart: bool = described(True, "Whether the node configures and activates itself when it starts.")
+
+    def __post_init__(self) -> None:
+        named = all(_CAMERA_NAME.fullmatch(name) for name in self.cameras)
+        if not self.cameras or not named or len(set(self.cameras)) != len(self.cameras):
+            raise ConfigurationError(f"cameras must be different names of letters, digits, _ and /, got {self.cameras}")

@@ -1,0 +1,1 @@
+"""Training of world models: what a preset says, clips ready to learn from, and the loop."""

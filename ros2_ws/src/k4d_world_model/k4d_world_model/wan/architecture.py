@@ -1,0 +1,134 @@
+"""What belongs to a model's weights and travels with them: sizes, conditions, normalisation, head."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from k4d_world_model.errors import ArchitectureError
+
+# Channels of the mask beside the latents.
+MASK_CHANNELS = 4
+
+Condition = Literal[
+    "robot_rgb_and_pointmap", "robot_pointmap", "robot_rgb", "robot_mask", "robot_depth", "actions", "none"
+]
+
+
+@dataclass(frozen=True)
+class TransformerSize:
+    """Numbers of diffusers' WanTransformer3DModel; the defaults are those of Wan2.1-I2V-14B-480P.
+
+    image_dim: width of the image encoder's tokens, 0 where there is no image encoder.
+    """
+
+    patch_size: tuple[int, int, int] = (1, 2, 2)
+    num_attention_heads: int = 40
+    attention_head_dim: int = 128
+    ffn_dim: int = 13824
+    num_layers: int = 40
+    freq_dim: int = 256
+    image_dim: int = 1280
+    eps: float = 1e-6
+    rope_max_seq_len: int = 1024
+
+    @property
+    def width(self) -> int:
+        """Channels of a token."""
+        return self.num_attention_heads * self.attention_head_dim
+
+
+@dataclass(frozen=True)
+class RobotTokenSize:
+    """How the robot's latents become context tokens: ``patch`` cells a side, pooled to ``grid`` (t, h, w) a half."""
+
+    patch: int = 15
+    grid: tuple[int, int, int] = (13, 4, 6)
+
+
+@dataclass(frozen=True)
+class CodecSize:
+    """Which codec turns pictures into latents, and how many pixels a side and frames a latent cell covers.
+
+    kind: "wan_vae" is Wan's autoencoder, stored beside the weights; "pixels" rearranges pixels without loss.
+    """
+
+    kind: Literal["wan_vae", "pixels"] = "wan_vae"
+    spatial: int = 8
+    temporal: int = 4
+    latent_channels: int = 16
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A world model without its weights.
+
+    frames, height, width: what it was trained to predict, per modality.
+    condition: what of the robot it is told. The names are Kinema4D's ablations (Table 4 and VI); "actions" are
+        ``action_size`` numbers a frame.
+    first_frame_geometry: what stands beside the first picture: "ramp" the published uniform pointmap, "measured" the
+        first frame's points, of a depth camera or a simulator.
+    normalization: whose extrema scale the points: "scene" as the published data, where they must be given or are
+        estimated from what is known at the start; "robot" those of the robot's own points over the clip, which
+        kinematics knows, as one scale for the three axes and widened by ``normalization_margin``.
+    robot_pictures: "rendered" from the robot's description, or "masked" out of the recorded pictures.
+    prior: what the prediction starts from: "first_frame" alone, or "frozen_world": the robot moved over the first
+        frame with the hole that it leaves filled.
+    head: "velocity" of the flow; "residual" to the prior's latents; "motion": fills, moves and shades the prior's
+        pixels, for the codec "pixels".
+    pointmap_latent_mean, pointmap_latent_std: of the pointmap half, after the codec's own normalisation.
+    train_shift: shift of the noise levels in training.
+
+    Raises ArchitectureError where the numbers contradict each other.
+    """
+
+    frames: int
+    height: int
+    width: int
+    condition: Condition = "robot_rgb_and_pointmap"
+    first_frame_geometry: Literal["ramp", "measured"] = "ramp"
+    normalization: Literal["scene", "robot"] = "scene"
+    normalization_margin: float = 1.0
+    robot_pictures: Literal["masked", "rendered"] = "masked"
+    prior: Literal["first_frame", "frozen_world"] = "first_frame"
+    head: Literal["velocity", "residual", "motion"] = "velocity"
+    pointmap_latent_mean: float = -0.17
+    pointmap_latent_std: float = 1.36
+    train_shift: float = 1.0
+    action_size: int = 0
+    codec: CodecSize = field(default_factory=CodecSize)
+    transformer: TransformerSize = field(default_factory=TransformerSize)
+    robot_tokens: RobotTokenSize = field(default_factory=RobotTokenSize)
+
+    def __post_init__(self) -> None:
+        codec, patch = self.codec, self.transformer.patch_size
+        cell_t, cell_h, cell_w = codec.temporal * patch[0], codec.spatial * patch[1], codec.spatial * patch[2]
+        if (
+            self.frames < 1
+            or (self.frames - 1) % codec.temporal
+            or ((self.frames - 1) // codec.temporal + 1) % patch[0]
+        ):
+            raise ArchitectureError(f"frames must be 1 + a multiple of {cell_t}, got {self.frames}")
+        for name, size, cell in (("height", self.height, cell_h), ("width", self.width, cell_w)):
+            if size < cell or size % cell:
+                raise ArchitectureError(f"{name} must be a multiple of {cell} px, got {size}")
+        pixels = 3 * codec.temporal * codec.spatial**2
+        if codec.kind == "pixels" and codec.latent_channels != pixels:
+            raise ArchitectureError(f"the codec 'pixels' has {pixels} latent channels, got {codec.latent_channels}")
+        if self.head == "motion" and (codec.kind != "pixels" or self.prior != "frozen_world"):
+            raise ArchitectureError("head 'motion' needs the codec 'pixels' and the prior 'frozen_world'")
+        if self.head == "residual" and self.prior != "frozen_world":
+            raise ArchitectureError("head 'residual' needs the prior 'frozen_world'")
+        if self.prior == "frozen_world" and self.first_frame_geometry != "measured":
+            raise ArchitectureError("prior 'frozen_world' needs first_frame_geometry 'measured'")
+        if (self.condition == "actions") != (self.action_size > 0):
+            raise ArchitectureError(f"action_size must be above 0 for condition 'actions' only, got {self.action_size}")
+
+    @property
+    def latent_grid(self) -> tuple[int, int, int]:
+        """(t, h, w) of the latents of one modality; the two lie side by side along w."""
+        codec = self.codec
+        return (self.frames - 1) // codec.temporal + 1, self.height // codec.spatial, self.width // codec.spatial
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that the transformer reads: noisy latents, mask, condition latents."""
+        return 2 * self.codec.latent_channels + MASK_CHANNELS

@@ -1,0 +1,200 @@
+"""Kinema4D's transformer: diffusers' Wan transformer, told of the robot by its latents and by context tokens."""
+
+from dataclasses import asdict
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from diffusers import WanTransformer3DModel
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from k4d_world_model.wan.architecture import MASK_CHANNELS, Architecture, RobotTokenSize
+from k4d_world_model.wan.robot_tokens import ContextProcessor, DomainPatchEmbedding, RobotTokens, SharedRotaryEmbedding
+
+# Tokens that a ViT-H/14 gives for one picture: 16 x 16 patches and one for all.
+IMAGE_TOKENS = 257
+
+
+class Region(NamedTuple):
+    """Where the robot enters the latents: from which latent frame on, and whether in the left and the right half."""
+
+    first_frame: int
+    left: bool
+    right: bool
+
+    @property
+    def halves(self) -> int:
+        """How many halves it covers."""
+        return self.left + self.right
+
+
+# As published for the first two; the paper's ablations accordingly. None: told by tokens alone, or not at all.
+REGIONS: dict[str, Region | None] = {
+    "robot_rgb_and_pointmap": Region(1, left=True, right=True),
+    "robot_pointmap": Region(0, left=False, right=True),
+    "robot_rgb": Region(0, left=True, right=False),
+    "robot_mask": Region(1, left=True, right=True),
+    "robot_depth": Region(0, left=False, right=True),
+    "actions": None,
+    "none": None,
+}
+
+
+class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
+    """Velocity, or whatever the head makes of it, of latents whose left half is the picture, whose right the pointmap.
+
+    ``hidden_states`` (b, 2 c + 4, t, h, 2 w) are noisy latents, mask and condition latents. ``encoder_hidden_states``
+    are the robot's mask and latents (b, 4 + c, t, h, halves * w), or their context as ``context`` made it once for all
+    steps. Blocks are diffusers' own, so that its caches, quantisation, offloading and peft work on them.
+    """
+
+    _keys_to_ignore_on_load_unexpected: ClassVar = ["norm_added_q", "condition_embedder.text_embedder.linear"]
+
+    @register_to_config  # type: ignore[untyped-decorator]
+    def __init__(
+        self,
+        patch_size: tuple[int, int, int] = (1, 2, 2),
+        num_attention_heads: int = 40,
+        attention_head_dim: int = 128,
+        latent_channels: int = 16,
+        out_channels: int = 16,
+        freq_dim: int = 256,
+        ffn_dim: int = 13824,
+        num_layers: int = 40,
+        eps: float = 1e-6,
+        image_dim: int | None = 1280,
+        rope_max_seq_len: int = 1024,
+        condition: str = "robot_rgb_and_pointmap",
+        action_size: int = 0,
+        robot_patch: int = 15,
+        robot_grid: tuple[int, int, int] = (13, 4, 6),
+    ) -> None:
+        width = num_attention_heads * attention_head_dim
+        super().__init__(
+            patch_size=patch_size,
+            num_attention_heads=num_attention_heads,
+            attention_head_dim=attention_head_dim,
+            in_channels=2 * latent_channels + MASK_CHANNELS,
+            out_channels=out_channels,
+            text_dim=8,
+            freq_dim=freq_dim,
+            ffn_dim=ffn_dim,
+            num_layers=num_layers,
+            cross_attn_norm=True,
+            qk_norm="rms_norm_across_heads",
+            eps=eps,
+            image_dim=image_dim,
+            added_kv_proj_dim=width if image_dim else None,
+            rope_max_seq_len=rope_max_seq_len,
+        )
+        self.region = REGIONS[condition]
+        self.rope = SharedRotaryEmbedding(attention_head_dim, patch_size, rope_max_seq_len)
+        self.patch_embedding = DomainPatchEmbedding(2 * latent_channels + MASK_CHANNELS, width, patch_size)
+        self.condition_embedder.text_embedder = self._robot_embedder(width)
+        self.robot_projection = None
+        if self.region is not None:
+            self.robot_projection = nn.Linear(latent_channels, latent_channels)
+            nn.init.zeros_(self.robot_projection.weight)
+            nn.init.zeros_(self.robot_projection.bias)
+        for block in self.blocks:
+            block.attn2.set_processor(ContextProcessor(IMAGE_TOKENS if image_dim else 0))
+
+    def _robot_embedder(self, width: int) -> nn.Module:
+        config = self.config
+        if config.condition == "actions":
+            return ActionTokens(config.action_size, width)
+        if self.region is None:
+            return NoTokens(width)
+        size = RobotTokenSize(config.robot_patch, tuple(config.robot_grid))
+        return RobotTokens(size, config.latent_channels, config.attention_head_dim, width, self.region.halves)
+
+    def inject(self, channels: Tensor, robot: Tensor, gain: float = 1.0) -> Tensor:
+        """Mask and condition latents (b, 4 + c, t, h, 2 w) with the robot's written into them.
+
+        ``robot`` (b, 4 + c, t, h, halves * w). ``gain`` weighs the projected latents; 1 is what was trained.
+        """
+        if self.region is None or self.robot_projection is None:
+            return channels
+        first, half = self.region.first_frame, channels.shape[-1] // 2
+        columns = slice(0 if self.region.left else half, 2 * half if self.region.right else half)
+        latents = robot[:, MASK_CHANNELS:, first:].to(channels.dtype)
+        projected = self.robot_projection(latents.movedim(1, -1)).movedim(-1, 1)
+        result = channels.clone()
+        result[:, MASK_CHANNELS:, first:, :, columns] += gain * projected.to(channels.dtype)
+        result[:, :MASK_CHANNELS, first:, :, columns] = robot[:, :MASK_CHANNELS, first:].to(channels.dtype)
+        return result
+
+    def context(self, robot: Tensor, image_embeddings: Tensor | None = None) -> Tensor:
+        """Context tokens (b, n, width) of the robot and the image encoder's output (b, 257, image_dim)."""
+        tokens: Tensor = self.condition_embedder.text_embedder(robot)
+        if image_embeddings is None:
+            return tokens
+        return torch.cat([self.condition_embedder.image_embedder(image_embeddings), tokens], dim=1)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        encoder_hidden_states_image: Tensor | None = None,
+        return_dict: bool = True,
+        attention_kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """The output (b, out_channels, t, h, 2 w). A context from ``context`` means that ``inject`` was done, too."""
+        if encoder_hidden_states.ndim == 5:
+            noisy = self.config.latent_channels
+            channels = self.inject(hidden_states[:, noisy:], encoder_hidden_states)
+            hidden_states = torch.cat([hidden_states[:, :noisy], channels], dim=1)
+            encoder_hidden_states = encoder_hidden_states.to(hidden_states.dtype)
+        return super().forward(
+            hidden_states,
+            timestep,
+            encoder_hidden_states,
+            encoder_hidden_states_image,
+            return_dict=return_dict,
+            attention_kwargs=attention_kwargs,
+        )
+
+
+class ActionTokens(nn.Module):
+    """One context token a frame of ``action_size`` numbers: the paper's ablation "emb."."""
+
+    def __init__(self, action_size: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(action_size, width), nn.SiLU(), nn.Linear(width, width))
+        self.width = width
+
+    def forward(self, actions: Tensor) -> Tensor:
+        """Tokens (b, n, width) of actions (b, n, action_size, 1, 1); tokens pass unchanged."""
+        if actions.ndim == 3:
+            return actions
+        tokens: Tensor = self.layers(actions.flatten(2))
+        return tokens
+
+
+class NoTokens(nn.Module):
+    """One learnt context token that says nothing: the paper's ablation "null"."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, width))
+
+    def forward(self, robot: Tensor) -> Tensor:
+        """The token (b, 1, width) for anything of batch size b; tokens pass unchanged."""
+        return robot if robot.ndim == 3 else self.token.expand(len(robot), -1, -1)
+
+
+def build_transformer(architecture: Architecture, out_channels: int) -> RobotWorldTransformer:
+    """An untrained transformer of the architecture. The head says how many ``out_channels`` it needs."""
+    size = asdict(architecture.transformer)
+    size["image_dim"] = size["image_dim"] or None
+    transformer: RobotWorldTransformer = RobotWorldTransformer(
+        **size,
+        latent_channels=architecture.codec.latent_channels,
+        out_channels=out_channels,
+        condition=architecture.condition,
+        action_size=architecture.action_size,
+        robot_patch=architecture.robot_tokens.patch,
+        robot_grid=architecture.robot_tokens.grid,
+    )
+    return transformer

@@ -1,0 +1,116 @@
+"""Samples become clips once, whoever asks."""
+
+import logging
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from k4d_world_model.dataset.layout import NativeLayout
+from k4d_world_model.dataset.storage.native_sample import read_sample
+from k4d_world_model.errors import DatasetError, SampleError, TrainingError
+from k4d_world_model.training.clip import read_clip
+from k4d_world_model.training.preparing import Preparation, clip_of, prepare_samples, with_rendered_robot
+
+from .conftest import ARCHITECTURE, make_dataset, make_episode
+
+
+class Counter:
+    """Counts what is prepared."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def __call__(self, items, total):
+        self.total += total
+        return items
+
+
+def prepare(roots, folder, split="train", architecture=ARCHITECTURE, **changes):
+    counter = Counter()
+    preparation = Preparation(architecture, folder)
+    return prepare_samples(
+        roots, split, preparation, **{"workers": 1, "on_preparing": counter, **changes}
+    ), counter.total
+
+
+def test_several_data_sets_become_one_row_and_are_prepared_once(dataset, tmp_path) -> None:
+    other = make_dataset(tmp_path / "other", "other", 2, 1)
+    samples, made = prepare([dataset, other], tmp_path / "cache")
+    assert [sample.episode_id for sample in samples][5:] == ["other-train-0", "other-train-1"]
+    assert (len(samples), made) == (7, 7)
+    again, made = prepare([dataset, other], tmp_path / "cache")
+    assert (again, made) == (samples, 0)
+    held_out, made = prepare([dataset], tmp_path / "cache", "val")
+    assert (len(held_out), made) == (3, 3)
+
+
+def test_a_clip_is_its_sample(dataset, tmp_path) -> None:
+    samples, _ = prepare([dataset], tmp_path)
+    sample = samples[3]
+    clip = read_clip(sample.file, sample.episode_id, 0)
+    episode = read_sample(NativeLayout(dataset), sample.episode_id)
+    assert np.array_equal(np.rint((clip.rgb.numpy() + 1) * 127.5), np.moveaxis(episode.rgb, -1, 0))
+    scale, offset = (part.numpy()[:, None, None, None] for part in (clip.inputs.scale, clip.inputs.offset))
+    metres = np.moveaxis(clip.points.numpy() * scale + offset, 0, -1)
+    valid = np.isfinite(episode.scene_points[..., 2])
+    assert np.array_equal(clip.valid.numpy(), valid)
+    assert np.abs(metres - episode.scene_points)[valid].max() < 2e-4
+    robot = episode.robot_points[episode.robot_mask]
+    assert np.allclose(clip.inputs.scale.numpy(), (np.ptp(robot, axis=0) / 2).max(), rtol=1e-4)
+
+
+def test_processes_prepare_the_same_clips(dataset, tmp_path) -> None:
+    alone, _ = prepare([dataset], tmp_path / "one")
+    together, made = prepare([dataset], tmp_path / "two", workers=2)
+    assert made == 5
+    for mine, theirs in zip(alone, together, strict=True):
+        ours, others = load_file(mine.file), load_file(theirs.file)
+        assert all(torch.equal(tensor, others[name]) for name, tensor in ours.items())
+
+
+def test_another_architecture_has_other_clips(dataset, tmp_path) -> None:
+    _, first = prepare([dataset], tmp_path)
+    _, other = prepare([dataset], tmp_path, architecture=replace(ARCHITECTURE, normalization_margin=1.5))
+    assert (first, other) == (5, 5)
+
+
+def test_samples_without_a_robot_are_left_out_and_said_so(tmp_path, caplog) -> None:
+    root = make_dataset(tmp_path / "data", "data", 3, 1, hidden=1)
+    with caplog.at_level(logging.WARNING):
+        samples, _ = prepare([root], tmp_path / "cache")
+    assert [sample.episode_id for sample in samples] == ["data-train-0", "data-train-1"]
+    assert "1 of 3 samples never show the robot and are left out: ['data-train-2']" in caplog.text
+    samples, made = prepare([root], tmp_path / "cache")
+    assert (len(samples), made) == (2, 0)
+
+
+def test_nothing_left_to_train_on_is_an_error(tmp_path) -> None:
+    root = make_dataset(tmp_path / "data", "data", 1, 1, hidden=1)
+    with pytest.raises(TrainingError, match="no clip to train on"):
+        prepare([root], tmp_path / "cache")
+    with pytest.raises(DatasetError, match="no such folder"):
+        prepare([tmp_path / "none"], tmp_path / "cache")
+
+
+def test_a_damaged_sample_is_named(dataset, tmp_path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(dataset, root)
+    (root / "samples" / "first-train-2" / "rgb.mkv").write_bytes(b"none")
+    with pytest.raises(SampleError, match=r"first-train-2/rgb\.mkv"):
+        prepare([root], tmp_path / "cache")
+
+
+def test_a_rendered_robot_needs_its_description(tmp_path) -> None:
+    with pytest.raises(TrainingError, match="--robot"):
+        Preparation(replace(ARCHITECTURE, robot_pictures="rendered"), tmp_path)
+
+
+def test_an_episode_without_joints_shows_no_rendered_robot() -> None:
+    with pytest.raises(SampleError, match="sample clip shows no rendered robot: it has no joints"):
+        with_rendered_robot(make_episode("clip", 7), robot=None)
+    with pytest.raises(SampleError, match="the model predicts"):
+        clip_of(make_episode("clip", 7), replace(ARCHITECTURE, frames=13), None)

@@ -25,7 +25,7 @@ bench: setup
 	$(BIN)/python bench/run.py --out out/bench
 
 bench-gpu: setup
-	$(BIN)/python bench/gpu/run.py --out out/bench
+	$(BIN)/python bench/bench_gpu.py --out out/bench
 
 # Resolves the pins anew from requirements/*.in; the result is committed. CUDA's packages are left to torch, which names
 # exactly those that its own build needs.

@@ -131,8 +131,8 @@ def restore_tables(transformer, encoder, shape: Shape, device: torch.device) -> 
     transformer.rope = type(transformer.rope)(size.attention_head_dim, size.patch_size, size.rope_max_seq_len).to(
         device
     )
-    embeddings = encoder.embeddings if hasattr(encoder, "embeddings") else encoder.vision_model.embeddings
-    embeddings.position_ids.copy_(torch.arange(embeddings.position_ids.shape[-1])[None])
+    positions = encoder.embeddings.position_ids
+    positions.copy_(torch.arange(positions.shape[-1])[None])
 
 
 def synthetic_conditioning(architecture: Architecture) -> Conditioning:

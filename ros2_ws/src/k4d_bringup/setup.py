@@ -3,7 +3,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "k4d_bringup"
-ROOT = "../../.."  # launch/ and config/ lie at the top of the repository
+ROOT = "../../.."  # launch/, config/ and models/ lie at the top of the repository
 
 
 def shared(folder: str) -> list[tuple[str, list[str]]]:
@@ -31,6 +31,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         *shared("launch"),
         *shared("config"),
+        *shared("models"),
     ],
     python_requires=">=3.11",
     zip_safe=False,

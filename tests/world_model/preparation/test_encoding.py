@@ -177,8 +177,22 @@ def test_motion_moves_fills_and_shades(conditioning: Conditioning, architecture:
     shaded = output.clone()
     shaded[:, fine : fine + cells, 1:, :, :4] = -0.25  # red light goes
     darker, _ = moved_pictures(shaded, inputs, size)
-    assert torch.allclose(darker[:, 0, 1:] - rgb[:, 0, 1:], torch.tensor(-0.25), atol=1e-4)
+    left_of_red = np.exp(1.2 * np.tanh(-0.25))
+    assert torch.allclose(darker[:, 0, 1:] + 1, left_of_red * (rgb[:, 0, 1:] + 1), atol=1e-4)
     assert torch.allclose(darker[:, 1:], rgb[:, 1:])
+
+
+def test_the_robots_points_are_predicted_like_all_others(
+    conditioning: Conditioning, architecture: Architecture
+) -> None:
+    inputs, _ = prepare(conditioning, architecture)
+    output = torch.zeros(1, head_channels(architecture), 3, 2, 8)
+    output[:, 3 * 64 : 3 * 64 + 64, 1:, :, 4:] = 0.125  # everything moves away
+    _, points = moved_pictures(output, inputs, architecture.codec)
+    _, still = frozen_world(inputs)
+    away = points[:, 2, 1:] - still[:, 2, 1:]
+    assert torch.allclose(away, torch.tensor(0.125), atol=1e-4)
+    assert torch.allclose(points, inputs.on_rays(points[:, 2:]), atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_the_tiny_preset_needs_no_gpu_and_no_download() -> None:
     assert (architecture.frames, architecture.codec.kind, architecture.transformer.image_dim) == (49, "pixels", 0)
     assert architecture.height * 3 == architecture.width * 2
     assert architecture.height >= 96
-    assert (preset.mixed_precision, preset.base, preset.export_dtype) == ("auto", "", "float16")
+    assert (preset.mixed_precision, preset.base, preset.export_dtype) == ("bf16", "", "float16")
     assert preset.loss.noise_only_share >= 0.5
 
 

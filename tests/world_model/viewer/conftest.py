@@ -155,3 +155,7 @@ def tab(tmp_path: Path) -> Iterator[Tab]:
                 yield Tab(socket)
         finally:
             browser.terminate()
+            try:
+                browser.wait(20)
+            except subprocess.TimeoutExpired:
+                browser.kill()

@@ -1,6 +1,7 @@
 """The demonstration's prediction against what the recorded episode really did, and against a baseline."""
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def report_prediction(
     conditioning = conditioning_with_robot(planned, configured)
     truth = _truth(episode, planned)
     repeated = _baseline(baseline, conditioning, rollout.provenance.seed)
-    stamp_ns = round(float(episode.times[0]) * SECOND_NS)
+    stamp_ns = round(Fraction(float(episode.times[0])) * SECOND_NS)
     base_frame = configured.robot.link_names[0]
     write_rollout(out / ROLLOUT, rollout, conditioning, episode, stamp_ns=stamp_ns, base_frame=base_frame)
     write_png(out / SHEET, comparison_sheet(truth, [rollout, repeated]))

@@ -1,6 +1,6 @@
 """How a world model is trained: the schema of config/training/*.yaml."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from k4d_world_model.errors import TrainingError
@@ -106,6 +106,26 @@ class AugmentationSettings:
 
 
 @dataclass(frozen=True)
+class StageSettings:
+    """An early part of a run that learns from smaller clips, so that it sees many more of them.
+
+    until: share of the budget after which it ends. frame_step: every so-manieth frame is shown, the first among them.
+    height, width: of the pictures, sampled from the whole ones.
+    """
+
+    until: float
+    frame_step: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.until <= 1 or min(self.frame_step, self.height, self.width) < 1:
+            raise TrainingError(
+                f"a stage needs until in (0, 1], frame_step, height and width of at least 1, got {self}"
+            )
+
+
+@dataclass(frozen=True)
 class BudgetSettings:
     """How long a run takes, and how often it reports. All in optimiser steps, but ``minutes`` of wall time.
 
@@ -140,6 +160,7 @@ class TrainingConfig:
     loader_workers: processes that read clips ahead; 0 reads them between steps.
     export_dtype: of the weights of the finished model; an adapter's are float32.
     sampling: how the finished model samples.
+    stages: from coarse to fine, in order; after the last one, and without any, clips are whole.
 
     Raises TrainingError where the parts contradict each other.
     """
@@ -155,6 +176,7 @@ class TrainingConfig:
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    stages: tuple[StageSettings, ...] = ()
     batch_size: int = 1
     accumulation: int = 1
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"
@@ -186,6 +208,7 @@ class TrainingConfig:
             raise TrainingError("augmentation.flip cannot mirror joint positions: turn it off for condition 'actions'")
         if self.trains_on_latents:
             self._check_latents()
+        self._check_stages()
 
     def _check_latents(self) -> None:
         if self.augmentation.flip or self.augmentation.permute_colours:
@@ -197,6 +220,25 @@ class TrainingConfig:
                     f"the codec 'wan_vae' trains on latents that were encoded beforehand, for which {name} must be one "
                     f"of {', '.join(valid)}, got {getattr(architecture, name)!r}"
                 )
+
+    def _check_stages(self) -> None:
+        ends = [stage.until for stage in self.stages]
+        if ends != sorted(set(ends)):
+            raise TrainingError(f"stages must end one after the other, got until = {ends}")
+        if self.stages and self.trains_on_latents:
+            raise TrainingError("pictures that were encoded beforehand cannot be made smaller: leave out the stages")
+        for stage in self.stages:
+            if (self.architecture.frames - 1) % stage.frame_step:
+                raise TrainingError(
+                    f"frame_step must divide {self.architecture.frames - 1}, so that the last frame is shown, "
+                    f"got {stage.frame_step}"
+                )
+            frames = (self.architecture.frames - 1) // stage.frame_step + 1
+            replace(self.architecture, frames=frames, height=stage.height, width=stage.width)
+
+    def stage(self, done: float) -> StageSettings | None:
+        """The stage of a run that has used the share ``done`` of its budget, None where clips are whole."""
+        return next((stage for stage in self.stages if done < stage.until), None)
 
     @property
     def trains_on_latents(self) -> bool:

@@ -11,7 +11,8 @@ from torch.distributed.tensor import DTensor
 
 from k4d_world_model.errors import TrainingError
 from k4d_world_model.training.clip import TrainingClip
-from k4d_world_model.training.config import TrainingConfig
+from k4d_world_model.training.coarser import coarser
+from k4d_world_model.training.config import StageSettings, TrainingConfig
 from k4d_world_model.training.latent_clips import LatentClip, encoded_latents
 from k4d_world_model.training.losses import Losses, Problem, draw_sigma, losses
 from k4d_world_model.training.optimisation import MovingAverage, build_optimiser
@@ -49,8 +50,12 @@ class Learner:
         self.optimiser: torch.optim.Optimizer = self._optimiser.optimizer
         self.average = MovingAverage(self.transformer, config.ema_decay)
 
-    def step(self, batches: Iterator[Batch], rate: float, number: int) -> StepReport:
+    def step(
+        self, batches: Iterator[Batch], rate: float, number: int, stage: StageSettings | None = None
+    ) -> StepReport:
         """Learns from ``config.accumulation`` batches at a learning rate, as step ``number`` (from 1).
+
+        Clips are made smaller as ``stage`` says.
 
         Raises TrainingError naming the episodes when the loss or its gradient is no number.
         """
@@ -62,6 +67,8 @@ class Learner:
         norm = 0.0
         for _ in range(self.config.accumulation):
             batch = next(batches)
+            if stage and isinstance(batch, TrainingClip):
+                batch = coarser(batch, stage)
             episodes += batch.episode_id
             with self.accelerator.accumulate(self.model):
                 part = self.losses(self.problem(batch, NOISE))

@@ -133,7 +133,7 @@ class _Run:
         config, budget = self.config, self.config.budget
         while (done := progress(budget, self.state.step, self.state.seconds)) < 1:
             rate = learning_rate(config.schedule, config.optimiser.learning_rate, self.state.step, done)
-            report = self.learner.step(batches, rate, self.state.step + 1)
+            report = self.learner.step(batches, rate, self.state.step + 1, config.stage(done))
             elapsed = self._agreed(time.monotonic() - started)
             self.state = replace(
                 self.state,

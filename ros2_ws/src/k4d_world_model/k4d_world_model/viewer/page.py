@@ -58,8 +58,8 @@ class Page:
     def show(self, index: int) -> None:
         """Shows frame ``index``; playback goes on from there."""
         with self._lock:
-            self._clock.seek(float(self._contents.times[index] - self._contents.times[0]), time.monotonic_ns())
-            self._draw(index)
+            self._seek(index)
+            self._slider.value = index
 
     def play(self) -> None:
         """Goes on from here, again and again."""
@@ -108,7 +108,7 @@ class Page:
             self._camera: Any = gui.add_checkbox("Camera", True)
         gui.add_markdown("\n\n".join(f"**{name}** {value}" for name, value in contents.facts))
 
-        self._slider.on_update(self._on(self._seek))
+        self._slider.on_update(self._on(self._follow_slider))
         self._button.on_click(self._on(lambda: self.pause() if self.is_playing else self.play()))
         self._rate.on_update(self._on(self._set_rate))
         self._shown.on_update(self._on(lambda: self._draw(self._index)))
@@ -126,9 +126,14 @@ class Page:
 
         return locked
 
-    def _seek(self) -> None:
+    def _seek(self, index: int) -> None:
+        self._clock.seek(float(self._contents.times[index] - self._contents.times[0]), time.monotonic_ns())
+        self._draw(index)
+
+    def _follow_slider(self) -> None:
+        # The slider itself is left alone: it may be further already than where it called from.
         if self._slider.value != self._index:
-            self.show(self._slider.value)
+            self._seek(self._slider.value)
 
     def _set_rate(self) -> None:
         self._clock.set_rate(float(self._rate.value.split()[0]), time.monotonic_ns())
@@ -143,7 +148,6 @@ class Page:
             self._apart.visible = shown == "both"
             times = self._contents.times
             self._moment.content = f"**{times[index]:.2f} s** of {times[-1]:.2f} s after the observation"
-            self._slider.value = index
 
     def _play(self) -> None:
         while not self._is_closing.wait(_TICK):
@@ -151,6 +155,7 @@ class Page:
                 due = self._clock.due(time.monotonic_ns())
                 if due and self._clock.is_running:
                     self._draw(due[-1][0])
+                    self._slider.value = self._index
 
 
 def _enlarged(picture: Picture) -> Picture:

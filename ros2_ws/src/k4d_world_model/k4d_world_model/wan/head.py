@@ -13,10 +13,12 @@ from k4d_world_model.wan.encoding import Encoded, encode_pair
 from k4d_world_model.wan.inputs import Inputs
 from k4d_world_model.wan.prior import over_background
 
-# Pixels a side of the motion head's cells: what moves and shades is smooth, what was hidden is not.
+# Pixels a side of the motion head's cells: what moves and lights is smooth, what was hidden is not.
 COARSE_PX = 2
 # Furthest that a pixel's content may come from, as a part of half the picture.
 FURTHEST = 0.35
+# Logarithm of the strongest change of light.
+STRONGEST = 1.2
 
 
 def head_channels(architecture: Architecture) -> int:
@@ -48,24 +50,25 @@ class Motion(NamedTuple):
     """What the motion head changes, on frames 1 to T - 1.
 
     fill_rgb (b, 3, 1, H, W), fill_depth (b, 1, 1, H, W): added to what was filled behind the robot.
-    shade_rgb: (b, 3, T - 1, H, W) added to everything: shadows, and light on the robot.
-    shift_depth: (b, 1, T - 1, H, W) added to everything but the robot.
+    light_rgb: (b, 3, T - 1, H, W) logarithm of what all colours from black up are multiplied by: shadows come and go.
+    shift_depth: (b, 1, T - 1, H, W) added to all depths, the robot's too.
     flow: (b, 2, T - 1, H, W) where a pixel's content comes from, as a part of half the picture.
     gate: (b, 1, T - 1, H, W) in (0, 1): how much of the moved content is shown.
     """
 
     fill_rgb: Tensor
     fill_depth: Tensor
-    shade_rgb: Tensor
+    light_rgb: Tensor
     shift_depth: Tensor
     flow: Tensor
     gate: Tensor
 
 
 def moved_pictures(output: Tensor, inputs: Inputs, size: CodecSize) -> tuple[Tensor, Tensor]:
-    """Pictures and points (b, 3, T, H, W): background filled, objects moved, shades added, the robot drawn over it.
+    """Pictures and points (b, 3, T, H, W): background filled, objects moved, robot over it, light changed.
 
-    Points stay on their pixels' rays. Frame 0 is the known first frame.
+    Points stay on their pixels' rays. Frame 0 is the known first frame. The robot's own points start at the prior's and
+    are predicted like all others.
     """
     motion = read_motion(output, size)
     hole = _hole(inputs)
@@ -73,15 +76,17 @@ def moved_pictures(output: Tensor, inputs: Inputs, size: CodecSize) -> tuple[Ten
     depth = inputs.background_points[:, 2:, None] + hole * motion.fill_depth
     moved = _moved(torch.cat([still, depth], dim=1)[:, :, 0], motion.flow)  # (b, 4, T - 1, H, W)
     rgb = torch.lerp(still.expand_as(moved[:, :3]), moved[:, :3], motion.gate)
-    depth = torch.lerp(depth.expand_as(moved[:, 3:]), moved[:, 3:], motion.gate) + motion.shift_depth
+    depth = torch.lerp(depth.expand_as(moved[:, 3:]), moved[:, 3:], motion.gate)
     later = inputs._replace(
         robot_rgb=inputs.robot_rgb[:, :, 1:],
         robot_points=inputs.robot_points[:, :, 1:],
         robot_mask=inputs.robot_mask[:, 1:],
     )
     rgb, points = over_background(later, rgb, inputs.on_rays(depth))
+    points = inputs.on_rays(points[:, 2:] + motion.shift_depth)
     first = (inputs.first_rgb[:, :, None], inputs.first_points[:, :, None])
-    return torch.cat([first[0], rgb + motion.shade_rgb], dim=2), torch.cat([first[1], points], dim=2)
+    lit = (rgb + 1.0) * torch.exp(motion.light_rgb) - 1.0
+    return torch.cat([first[0], lit], dim=2), torch.cat([first[1], points], dim=2)
 
 
 def read_motion(output: Tensor, size: CodecSize) -> Motion:
@@ -98,7 +103,7 @@ def read_motion(output: Tensor, size: CodecSize) -> Motion:
     return Motion(
         fill_rgb=fills[0],
         fill_depth=fills[1][:, :1],
-        shade_rgb=picture[:, :3],
+        light_rgb=STRONGEST * torch.tanh(picture[:, :3]),
         shift_depth=geometry[:, :1],
         flow=FURTHEST * torch.tanh(geometry[:, 1:3]),
         gate=torch.sigmoid(picture[:, 3:] + geometry[:, 3:] - 3.0),

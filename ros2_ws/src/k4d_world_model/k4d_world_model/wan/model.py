@@ -27,7 +27,7 @@ from k4d_world_model.wan.acceleration import (
 )
 from k4d_world_model.wan.architecture import Architecture
 from k4d_world_model.wan.checkpoint import Parts, load_checkpoint, read_architecture
-from k4d_world_model.wan.codec import Codec
+from k4d_world_model.wan.codec import decode_pair
 from k4d_world_model.wan.encoding import encode
 from k4d_world_model.wan.inputs import Inputs
 from k4d_world_model.wan.lora import Lora
@@ -177,14 +177,6 @@ class WanWorldModel:
         if self._device.type == "cuda":
             return f"{self._device} ({torch.cuda.get_device_name(self._device)})"
         return str(self._device)
-
-
-def decode_pair(latents: Tensor, architecture: Architecture, codec: Codec) -> tuple[Tensor, Tensor]:
-    """Pictures and points (b, 3, T, H, W) of latents (b, c, t, h, 2 w), decoded side by side as one video."""
-    left, right = latents.chunk(2, dim=-1)
-    right = right * architecture.pointmap_latent_std + architecture.pointmap_latent_mean
-    rgb, points = codec.decode(torch.cat([left, right], dim=-1)).chunk(2, dim=-1)
-    return rgb, points
 
 
 def _encoders(parts: Parts) -> list[nn.Module]:

@@ -36,6 +36,17 @@ class SharedRotaryEmbedding(WanRotaryPosEmbed):  # type: ignore[misc]
         )  # type: ignore[return-value]
 
 
+def patch_features(convolution: nn.Conv3d, cells: Tensor) -> Tensor:
+    """What a convolution whose stride is its kernel gives for cells (b, c, t, h, w), channels last.
+
+    As one matrix product, which a CPU does in a fraction of the convolution's time; rests of patches are left out, too.
+    """
+    kt, kh, kw = convolution.kernel_size
+    t, h, w = (size // kernel * kernel for size, kernel in zip(cells.shape[2:], (kt, kh, kw), strict=True))
+    patches = rearrange(cells[:, :, :t, :h, :w], "b c (t i) (h j) (w k) -> b t h w (c i j k)", i=kt, j=kh, k=kw)
+    return functional.linear(patches, convolution.weight.flatten(1), convolution.bias)
+
+
 class DomainPatchEmbedding(nn.Conv3d):
     """Patches as tokens, plus one learnt vector for all of the picture's and one for all of the pointmap's."""
 
@@ -45,7 +56,7 @@ class DomainPatchEmbedding(nn.Conv3d):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Tokens (b, c, t, h, 2 w) of latents, the picture's half first."""
-        tokens = super().forward(hidden_states)
+        tokens = rearrange(patch_features(self, hidden_states), "b t h w c -> b c t h w")
         domain = self.domain.to(tokens.dtype).repeat_interleave(tokens.shape[-1] // 2, dim=0)
         return tokens + rearrange(domain, "columns c -> c 1 1 columns")
 
@@ -98,8 +109,8 @@ class RobotTokens(nn.Module):
 
     def _half(self, robot: Tensor) -> Tensor:
         """Features (b, c, *grid) of one half with their positions."""
-        features = rearrange(self.patch(robot), "b c t h w -> b t h w c")
-        features = rearrange(functional.gelu(self.norm(features)), "b t h w c -> b c t h w")
+        features = functional.gelu(self.norm(patch_features(self.patch, robot)))
+        features = rearrange(features, "b t h w c -> b c t h w")
         if tuple(features.shape[2:]) != self.grid:
             features = functional.interpolate(features, size=self.grid, mode="trilinear", align_corners=False)
         return features + self.position

@@ -136,7 +136,7 @@ def test_a_prediction_that_failed_is_told_with_its_reason(tmp_path: Path) -> Non
     with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         topic = writer.add_connection(SUMMARY_TOPIC, "k4d_msgs/msg/Rollout", typestore=store)
         writer.write(topic, 1, store.serialize_cdr(message, "k4d_msgs/msg/Rollout"))
-    with pytest.raises(DemoError, match="the prediction failed, .* says: no robot in sight"):
+    with pytest.raises(DemoError, match=r"the prediction failed, .* says: no robot in sight"):
         check_prediction(tmp_path / "bag", store)
 
 
@@ -156,8 +156,8 @@ def test_drops_make_it_fail_after_everything_is_written(
     )
     for name, answer in (
         ("launch", None), ("recorded_types", []), ("typestore_for", None), ("report_on", reports),
-        ("write_pictures", 7), ("depth_agreement", None), ("check_prediction", None), ("report_prediction", Predicted()),
-        ("prediction_table", "a table"),
+        ("write_pictures", 7), ("depth_agreement", None), ("check_prediction", None),
+        ("report_prediction", Predicted()), ("prediction_table", "a table"),
     ):  # fmt: skip
         monkeypatch.setattr(demo_program, name, lambda *_, answer=answer: answer)
     monkeypatch.setattr(sys, "argv", ["k4d-demo", "--out", str(tmp_path / "out")])

@@ -101,6 +101,9 @@ def test_the_robot_is_scored_on_odd_frames_after_a_fit_on_even_ones(truth: Truth
     points[1::2, ..., 1] += 0.012 / scale[1]
     shifted = compare(make_rollout(truth.rgb, points.astype(np.float32)), truth)
     assert shifted.robot_error_mm == pytest.approx(12.0, abs=0.05)
+    points[2::2] = np.nan  # one even frame is left, and most of what there is lies in odd ones
+    alone = compare(make_rollout(truth.rgb, points.astype(np.float32)), truth)
+    assert alone.robot_error_mm == pytest.approx(12.0, abs=0.05)
     points[1::2][mask[1::2]] = np.nan
     unseen = compare(make_rollout(truth.rgb, points.astype(np.float32)), truth)
     assert unseen.robot_error_mm == pytest.approx(1000 * math.sqrt(3), rel=1e-4)

@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := demo
 
 BIN := .venv/bin
+# Threads of torch that wait by spinning take a busy machine from each other: a rollout takes ten times as long.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 setup:
 	@for python in "$(PYTHON)" python3 python3.11 python3.12 python3.13; do \

@@ -76,8 +76,8 @@ def test_the_report_says_what_the_evaluation_found(evaluation: Evaluation, tmp_p
     ]  # fmt: skip
     assert float(rows[1]["psnr_changed"]) == pytest.approx(evaluation.episodes[0].metrics[1].psnr_changed, rel=1e-5)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert set(summary["models"]) == {"better", "worse"}
-    assert set(summary["models"]["better"]["pooled"]) == set(FIGURES)
+    assert [model["name"] for model in summary["models"]] == ["better", "worse"]
+    assert set(summary["models"][0]["pooled"]) == set(FIGURES)
     gain = summary["gain"]["xyz_psnr_changed"]
     assert (gain["mean"], gain["count"]) == (pytest.approx(20.0, abs=0.05), 2)
     assert summary["rejected"] == [{"episode": "bad", "reason": "it is too short"}]

@@ -63,9 +63,9 @@ class BagPlayerNode(Node):
         super().__init__("k4d_bag_player_node")
         self.config = declare_parameters(self, BagPlayerConfig)
         self._bag = _open(self.config.bag)
-        plan_of = self.config.plan_of
+        bag, plan_of, rate = Path(self.config.bag), self.config.plan_of, self.config.rate
         self._topic_publishers = {topic.name: self._advertise(topic) for topic in played_topics(self._bag, plan_of)}
-        self._messages: Iterator[Played] = played_messages(self._bag, Path(self.config.bag), plan_of, self.config.rate)
+        self._messages: Iterator[Played] = played_messages(self._bag, bag, plan_of, rate)
         self._next = next(self._messages, None)
         if self._next is None:
             raise BagError(f"{self.config.bag} holds no message")
@@ -122,9 +122,8 @@ class BagPlayerNode(Node):
 
     def _publish_due(self, schedule: Schedule, now_ns: int) -> None:
         while self._next is not None and schedule.due_ns(self._next.at_ns) <= now_ns:
-            played = self._next
-            publisher = self._topic_publishers[played.topic]
-            publisher.publish(played.raw if self.config.stamps == "original" else self._restamped(played))
+            message = self._next.raw if self.config.stamps == "original" else self._restamped(self._next)
+            self._topic_publishers[self._next.topic].publish(message)
             self._next = next(self._messages, None)
             self._end_ns = now_ns
 

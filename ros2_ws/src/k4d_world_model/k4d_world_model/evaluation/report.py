@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import statistics
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -98,15 +99,16 @@ def _write_csv(path: Path, evaluation: Evaluation) -> None:
 
 
 def _summary(evaluation: Evaluation) -> dict[str, Any]:
-    models = {}
-    for k, name in enumerate(evaluation.names):
-        metrics = [scores.metrics[k] for scores in evaluation.episodes]
-        models[name] = {
+    models = [
+        {
+            "name": name,
             "weights_sha256": evaluation.weights_sha256[k],
-            "pooled": figures_of(pooled(metrics)),
+            "pooled": figures_of(pooled([scores.metrics[k] for scores in evaluation.episodes])),
             "mean": {figure: _interval(_values(evaluation, figure, k)) for figure in FIGURES},
-            "rollout_s": sorted(scores.seconds[k] for scores in evaluation.episodes)[len(metrics) // 2],
+            "rollout_s": statistics.median(scores.seconds[k] for scores in evaluation.episodes),
         }
+        for k, name in enumerate(evaluation.names)
+    ]
     return {
         "episodes": len(evaluation.episodes),
         "rejected": [{"episode": episode, "reason": reason} for episode, reason in evaluation.rejected],

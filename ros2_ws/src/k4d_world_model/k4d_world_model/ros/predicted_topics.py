@@ -41,8 +41,8 @@ class PredictedTopics:
 
     @property
     def publishers(self) -> list[Publisher]:
-        """All three."""
-        return [self._image, self._points, self._camera_info]
+        """Those whose arrival is worth waiting for: Fast DDS acknowledges small messages seconds later."""
+        return [self._image, self._points]
 
     def place(self, base_frame_id: str, stamp_ns: int) -> None:
         """Looks up where the points of the next frames go, in TF at a stamp, 0 for the newest.

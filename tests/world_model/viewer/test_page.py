@@ -40,6 +40,7 @@ def place(picture: np.ndarray) -> float:
     return float((red.mean() - columns.min()) / np.ptp(columns))
 
 
+@pytest.mark.timeout(900)  # software OpenGL on a busy core
 def test_the_page_shows_and_moves_the_cloud(
     page: Page, tab: Any, wait_for: Callable[[Callable[[], object], str], None]
 ) -> None:

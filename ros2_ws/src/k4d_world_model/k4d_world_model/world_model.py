@@ -35,8 +35,8 @@ class WorldModel(Protocol):
 
         The same inputs, weights, device and seed give the same rollout. ``steps`` replaces the configuration's own.
         Raises ConditioningError when the input does not fit the model, RobotNotVisibleError when there is too little
-        robot, SamplingError for steps out of range, OutOfMemoryError, and whatever ``on_step`` raises. Memory that the
-        prediction took is free again afterwards in every case.
+        robot, SamplingError for steps out of range, PredictionError when the model gives no numbers, OutOfMemoryError,
+        and whatever ``on_step`` raises. Memory that the prediction took is free again afterwards in every case.
         """
 
     def close(self) -> None:
@@ -46,8 +46,8 @@ class WorldModel(Protocol):
 def open_world_model(path: Path, *, device: str | None = None) -> WorldModel:
     """The world model of a YAML file as in config/world_models. ``device`` replaces the configuration's own.
 
-    Raises ConfigurationError, CheckpointError, ArchitectureError, and OutOfMemoryError before anything is allocated
-    where the estimate does not fit the device.
+    Raises ConfigurationError, CheckpointError, ArchitectureError, AccelerationError for switches that cannot be, and
+    OutOfMemoryError before anything is allocated where the estimate does not fit the device.
     """
     config = read_configuration(path, WorldModelConfig)
     if config.model == "frozen_world":

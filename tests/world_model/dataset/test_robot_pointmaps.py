@@ -66,7 +66,7 @@ def test_they_are_those_of_the_kinematics_pipeline(ur5: ConfiguredRobot, episode
 
 
 def test_what_is_missing_is_named(ur5: ConfiguredRobot, episode: Episode) -> None:
-    with pytest.raises(RejectedEpisodeError, match="need T_world_base, joints, which"):
+    with pytest.raises(RejectedEpisodeError, match="it has no T_world_base, joints, which robot pointmaps need"):
         with_robot_pointmaps(replace(episode, T_world_base=None, joints=None), ur5)
     wrong = JointTrajectory(("elbow_joint",), episode.times, np.zeros((T, 1)))
     with pytest.raises(RejectedEpisodeError, match="its joints do not fit the robot"):

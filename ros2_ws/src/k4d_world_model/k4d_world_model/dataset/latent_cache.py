@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -102,10 +102,10 @@ class LatentCache:
             "key": self.key,
             "episode_id": episode_id,
             "sample_checksum": sample_checksum,
-            "sha256": _digest(tensors),
+            "sha256": tensor_digest(tensors),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write_atomically(self.path(episode_id), save(tensors, metadata))
+        write_atomically(self.path(episode_id), save(tensors, metadata))
 
 
 class LatentDataset(Dataset[ClipLatents]):
@@ -168,12 +168,13 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise SampleError(f"{path}: damaged latents: {error}") from error
     if metadata.get("version") != CACHE_VERSION:
         raise SampleError(f"{path}: latents of version {metadata.get('version')}, expected {CACHE_VERSION}")
-    if metadata.get("sha256") != _digest(tensors):
+    if metadata.get("sha256") != tensor_digest(tensors):
         raise SampleError(f"{path}: damaged latents: the checksum differs; remove the file and fill the cache again")
     return metadata, tensors
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and values of tensors on the CPU."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
@@ -181,7 +182,7 @@ def _digest(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """``content`` at ``path`` by way of a file that only this process writes."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
     try:

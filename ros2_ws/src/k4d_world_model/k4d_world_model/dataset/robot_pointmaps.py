@@ -5,10 +5,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from k4d_kinematics import Camera, ConfiguredRobot, Renderer, se3
+from k4d_kinematics import Camera, ConfiguredRobot, Renderer, RenderSettings, se3
 from k4d_kinematics.errors import KinematicsError
+from k4d_kinematics.rendering import RobotImageSequence
 from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.errors import RejectedEpisodeError
+from k4d_world_model.errors import EpisodeError, RejectedEpisodeError
 
 
 def with_robot_pointmaps(episode: Episode, robot: ConfiguredRobot, *, workers: int = 1) -> Episode:
@@ -16,9 +17,23 @@ def with_robot_pointmaps(episode: Episode, robot: ConfiguredRobot, *, workers: i
 
     Raises RejectedEpisodeError naming what is missing, or the joint that does not fit the robot.
     """
+    try:
+        images = rendered_robot(episode, robot, workers=workers)
+    except EpisodeError as error:
+        raise RejectedEpisodeError(str(error)) from error
+    return replace(episode, robot_points=images.points_cam, robot_mask=np.asarray(images.mask, np.bool_))
+
+
+def rendered_robot(
+    episode: Episode, robot: ConfiguredRobot, settings: RenderSettings | None = None, *, workers: int = 1
+) -> RobotImageSequence:
+    """What the episode's camera sees of the robot at its joints.
+
+    Raises EpisodeError naming what is missing, or the joint that does not fit the robot.
+    """
     missing = [name for name in ("camera", "T_world_cam", "T_world_base", "joints") if getattr(episode, name) is None]
     if missing:
-        raise RejectedEpisodeError(f"robot pointmaps need {', '.join(missing)}, which the recording does not have")
+        raise EpisodeError(f"it has no {', '.join(missing)}, which robot pointmaps need")
     assert episode.camera is not None
     assert episode.T_world_cam is not None
     assert episode.T_world_base is not None
@@ -26,13 +41,13 @@ def with_robot_pointmaps(episode: Episode, robot: ConfiguredRobot, *, workers: i
     try:
         positions = robot.robot.order_positions(episode.joints.joint_names, episode.joints.positions)  # (T, J)
     except KinematicsError as error:
-        raise RejectedEpisodeError(f"its joints do not fit the robot: {error}") from error
+        raise EpisodeError(f"its joints do not fit the robot: {error}") from error
     T_base_link = robot.robot.forward_kinematics(positions)  # (T, L, 4, 4)
     T_cam_base = se3.inverse(episode.T_world_cam) @ episode.T_world_base  # (T, 4, 4)
-    images = _renderer(robot, episode.camera).render_sequence(T_cam_base[:, None] @ T_base_link, workers=workers)
-    return replace(episode, robot_points=images.points_cam, robot_mask=np.asarray(images.mask, np.bool_))
+    renderer = _renderer(robot, episode.camera, settings or RenderSettings())
+    return renderer.render_sequence(T_cam_base[:, None] @ T_base_link, workers=workers)
 
 
 @lru_cache(maxsize=4)
-def _renderer(robot: ConfiguredRobot, camera: Camera) -> Renderer:
-    return Renderer(robot.surface, camera)
+def _renderer(robot: ConfiguredRobot, camera: Camera, settings: RenderSettings) -> Renderer:
+    return Renderer(robot.surface, camera, settings)

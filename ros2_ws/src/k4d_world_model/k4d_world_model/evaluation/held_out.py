@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from k4d_kinematics import Camera, ConfiguredRobot, Renderer, RenderSettings, configured_robot, se3
+from k4d_kinematics import ConfiguredRobot, RenderSettings, configured_robot
 from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.dataset.building.split_lists import read_split
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout, dataset_root
+from k4d_world_model.dataset.robot_pointmaps import rendered_robot
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.opening import open_source, read_source_yaml
 from k4d_world_model.dataset.storage.native_sample import read_sample
@@ -69,20 +69,8 @@ def conditioning_with_robot(episode: Episode, robot: ConfiguredRobot) -> Conditi
 
 def robot_pictures(episode: Episode, robot: ConfiguredRobot) -> NDArray[np.uint8]:
     """The rendered robot (T, H, W, 3), black elsewhere. Raises EpisodeError without camera, joints or poses."""
-    missing = [name for name in ("camera", "joints", "T_world_cam", "T_world_base") if getattr(episode, name) is None]
-    if missing:
-        raise EpisodeError(f"episode {episode.info.episode_id} shows no robot: it has no {', '.join(missing)}")
-    assert episode.camera is not None
-    assert episode.joints is not None
-    assert episode.T_world_cam is not None
-    positions = robot.robot.order_positions(episode.joints.joint_names, episode.joints.positions)  # (T, J)
-    T_base_link = robot.robot.forward_kinematics(positions)  # (T, L, 4, 4)
-    assert episode.T_world_base is not None
-    T_cam_base = se3.inverse(episode.T_world_cam) @ episode.T_world_base  # (T, 4, 4)
-    images = _renderer(robot, episode.camera).render_sequence(T_cam_base[:, None] @ T_base_link)
+    try:
+        images = rendered_robot(episode, robot, RenderSettings(rgb=True))
+    except EpisodeError as error:
+        raise EpisodeError(f"episode {episode.info.episode_id} shows no robot: {error}") from error
     return np.asarray(images.rgb, np.uint8)
-
-
-@lru_cache(maxsize=2)
-def _renderer(robot: ConfiguredRobot, camera: Camera) -> Renderer:
-    return Renderer(robot.surface, camera, RenderSettings(rgb=True))

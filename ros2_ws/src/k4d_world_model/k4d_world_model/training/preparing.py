@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from k4d_kinematics import ConfiguredRobot, Renderer, RenderSettings, configured_robot, se3
-from k4d_kinematics.errors import KinematicsError
+from k4d_kinematics import ConfiguredRobot, RenderSettings, configured_robot
 from k4d_world_model.dataset.building.split_lists import read_split
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout, dataset_root
+from k4d_world_model.dataset.robot_pointmaps import rendered_robot
 from k4d_world_model.dataset.storage.native_sample import read_sample, read_sample_record
 from k4d_world_model.dataset.storage.sample_record import checksums_to_bytes, sha256
-from k4d_world_model.errors import RobotNotVisibleError, SampleError, TrainingError
+from k4d_world_model.errors import EpisodeError, RobotNotVisibleError, SampleError, TrainingError
 from k4d_world_model.preparation import conditioning_of, prepare, prepare_target
 from k4d_world_model.training.clip import CLIP_VERSION, TrainingClip, write_clip
 from k4d_world_model.wan.architecture import Architecture
@@ -179,21 +179,10 @@ def with_rendered_robot(episode: Episode, robot: ConfiguredRobot) -> tuple[Episo
 
     Raises SampleError naming what is missing, or the joint that does not fit the robot.
     """
-    missing = [name for name in ("camera", "T_world_cam", "T_world_base", "joints") if getattr(episode, name) is None]
-    if missing:
-        raise SampleError(f"sample {episode.info.episode_id} shows no rendered robot: it has no {', '.join(missing)}")
-    assert episode.camera is not None
-    assert episode.T_world_cam is not None
-    assert episode.T_world_base is not None
-    assert episode.joints is not None
     try:
-        positions = robot.robot.order_positions(episode.joints.joint_names, episode.joints.positions)  # (T, J)
-    except KinematicsError as error:
-        raise SampleError(f"sample {episode.info.episode_id}: its joints do not fit the robot: {error}") from error
-    T_base_link = robot.robot.forward_kinematics(positions)  # (T, L, 4, 4)
-    T_cam_base = se3.inverse(episode.T_world_cam) @ episode.T_world_base  # (T, 4, 4)
-    renderer = Renderer(robot.surface, episode.camera, RenderSettings(rgb=True))
-    images = renderer.render_sequence(T_cam_base[:, None] @ T_base_link)
+        images = rendered_robot(episode, robot, RenderSettings(rgb=True))
+    except EpisodeError as error:
+        raise SampleError(f"sample {episode.info.episode_id} shows no rendered robot: {error}") from error
     assert images.rgb is not None
     drawn = replace(episode, robot_points=images.points_cam, robot_mask=np.asarray(images.mask, np.bool_))
     return drawn, images.rgb

@@ -1,31 +1,21 @@
 """Files of named tensors that know their own checksum and appear whole or not at all."""
 
-import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from k4d_world_model.dataset.latent_cache import tensor_digest, write_atomically
 from k4d_world_model.errors import SampleError
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], version: str) -> None:
     """Writes tensors of the CPU to ``path``, in place of an older file. Raises OSError, as on a full disk."""
-    content = save(dict(tensors), {"version": version, "sha256": _digest(tensors)})
+    content = save(dict(tensors), {"version": version, "sha256": tensor_digest(tensors)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_atomically(path, content)
 
 
 def read_tensors(path: Path, version: str) -> dict[str, Tensor]:
@@ -38,14 +28,6 @@ def read_tensors(path: Path, version: str) -> dict[str, Tensor]:
         raise SampleError(f"{path}: damaged tensors, remove the file to have it made anew: {error}") from error
     if metadata.get("version") != version:
         raise SampleError(f"{path}: tensors of version {metadata.get('version')}, expected {version}")
-    if metadata.get("sha256") != _digest(tensors):
+    if metadata.get("sha256") != tensor_digest(tensors):
         raise SampleError(f"{path}: the checksum differs; remove the file to have it made anew")
     return tensors
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

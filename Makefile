@@ -1,5 +1,5 @@
 # Each target does its own set-up, so each works first on a bare checkout. PYTHON=... chooses another interpreter.
-.PHONY: setup lint test demo bench bench-gpu lock
+.PHONY: setup lint test demo bench bench-gpu tiny-model lock
 .DEFAULT_GOAL := demo
 
 BIN := .venv/bin
@@ -28,6 +28,18 @@ bench: setup
 
 bench-gpu: setup
 	$(BIN)/python bench/bench_gpu.py --out out/bench
+
+# Rebuilds the small model; goes on where it was stopped.
+TINY := out/tiny_model
+KINDS := easy medium hard
+tiny-model: setup
+	for kind in $(KINDS); do $(BIN)/k4d-build-dataset --source config/sources/training_$$kind.yaml \
+	  --validation-share 0.015 --cache $(TINY)/surfaces --out $(TINY)/$$kind || exit 1; done
+	env -u OMP_WAIT_POLICY MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1 MALLOC_TOP_PAD_=268435456 \
+	  $(BIN)/k4d-train --config config/training/tiny.yaml $(KINDS:%=--data $(TINY)/%) --robot config/robots/panda.yaml \
+	  --cache $(TINY)/clips --workers 2 --out $(TINY)/run --resume
+	$(BIN)/k4d-evaluate --model $(TINY)/run/world_model.yaml --out $(TINY)/evaluation \
+	  --source $(KINDS:%=config/sources/held_out_%.yaml)
 
 # Resolves the pins anew from requirements/*.in; the result is committed. CUDA's packages are left to torch, which names
 # exactly those that its own build needs.

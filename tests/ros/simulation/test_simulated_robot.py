@@ -172,7 +172,7 @@ def test_the_expert_succeeds_and_a_reset_takes_it_back(graph: Graph) -> None:
         ({"robot": "''"}, "robot must be the path of a YAML"),
         ({"scene": "nowhere.yaml"}, "nowhere.yaml"),
         ({"task": "juggle"}, "cannot do task 'juggle'; it can do pick_place, push, reach"),
-        ({"meshes": "coarse"}, "meshes must be one of full, reduced"),
+        ({"meshes": "coarser"}, "meshes must be one of full, reduced, coarse"),
         ({"samples": 3}, "samples must be one of 0, 2, 4, 8, 16"),
         ({"camera": "9 eyes"}, "camera must be a name"),
         ({"use_sim_time": True}, "use_sim_time must be false"),

@@ -9,7 +9,7 @@ import pytest
 from k4d_kinematics import Robot
 from k4d_simulation.errors import SceneError
 from k4d_simulation.robot_dynamics import read_dynamics
-from k4d_simulation.robot_meshes import REDUCED_TRIANGLES, coloured_meshes
+from k4d_simulation.robot_meshes import TRIANGLES, coloured_meshes
 from k4d_simulation.robot_model import PREFIX, add_robot
 
 
@@ -70,10 +70,11 @@ def test_full_meshes_keep_every_triangle_where_it_is(build, name):
     np.testing.assert_allclose((drawn**2).mean(axis=(0, 1)), (expected**2).mean(axis=(0, 1)), atol=1e-6)
 
 
-def test_reduced_meshes_have_as_many_triangles_as_promised(robots):
+@pytest.mark.parametrize(("meshes", "most"), [("reduced", 1.2), ("coarse", 1.7)])
+def test_reduced_meshes_have_as_many_triangles_as_promised(robots, meshes, most):
     for robot in robots.values():
-        count = sum(len(part.triangles) for part in coloured_meshes(robot, "reduced"))
-        assert 0.8 * REDUCED_TRIANGLES < count < 1.2 * REDUCED_TRIANGLES
+        count = sum(len(part.triangles) for part in coloured_meshes(robot, meshes))
+        assert 0.8 * TRIANGLES[meshes] < count < most * TRIANGLES[meshes]
 
 
 def test_visual_shapes_are_in_their_group_and_touch_nothing(build):
@@ -129,5 +130,5 @@ def test_a_moving_link_without_mass_is_refused(robots):
 
 
 def test_unknown_meshes_are_refused(robots):
-    with pytest.raises(SceneError, match=r"'full' or 'reduced', got 'half'"):
+    with pytest.raises(SceneError, match=r"one of full, reduced, coarse, got 'half'"):
         coloured_meshes(robots["ur5"], "half")

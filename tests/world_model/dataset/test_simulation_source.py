@@ -98,7 +98,7 @@ def test_what_is_known_is_told(source, episode):
     assert info.success is True
     assert info.caption.startswith("The panda robot pushes the ")
     assert info.scene_caption.startswith("A panda robot at a table with a ")
-    assert "scene medium, reduced meshes, shadows False, 0 samples" in info.provenance
+    assert "scene medium, reduced meshes, shadows False, 0 samples, shadow map 2048 px" in info.provenance
 
 
 def test_things_in_the_still_scene_are_counted_and_named(robot, source):

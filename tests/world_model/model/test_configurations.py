@@ -18,7 +18,7 @@ PUBLISHED = sorted(FOLDER.glob("kinema4d_*.yaml"))
 
 def test_every_file_is_read():
     names = {path.stem: read_configuration(path, WorldModelConfig).name for path in FOLDER.glob("*.yaml")}
-    assert {"frozen_world", "kinema4d_act", "kinema4d_pmcond", "kinema4d_fast"} <= set(names)
+    assert {"tiny", "frozen_world", "kinema4d_act", "kinema4d_pmcond", "kinema4d_fast"} <= set(names)
     assert all(stem == name for stem, name in names.items())
 
 

@@ -22,6 +22,7 @@ from k4d_world_model.errors import (
 )
 from k4d_world_model.wan import model as model_module
 from k4d_world_model.wan import preflight
+from k4d_world_model.wan.checkpoint import save_checkpoint
 from k4d_world_model.wan.codec import PixelCodec
 from k4d_world_model.wan.model import WanWorldModel, decode_pair
 from k4d_world_model.world_model import open_world_model
@@ -75,6 +76,23 @@ def test_steps_are_told_and_may_be_replaced(moves, conditioning):
     assert rollout.provenance.steps == 3
     with pytest.raises(SamplingError, match=r"1\.\.1000, got 0"):
         moves.predict(conditioning, seed=1, steps=0)
+
+
+def test_a_model_of_one_step_reads_no_noise_and_tells_the_light(
+    motion_architecture, make_transformer, make_conditioning, tmp_path
+):
+    architecture = replace(
+        motion_architecture, reads_noise=False, injection_rank=5, light_grid=3, continues_surfaces=True
+    )
+    save_checkpoint(tmp_path / "checkpoint", make_transformer(architecture), architecture)
+    model = WanWorldModel.open(replace(MOTION, sampling=replace(EULER, steps=1)), tmp_path)
+    start = make_conditioning(9, 16, 24)
+    up = np.tile(np.diag([1.0, -1.0, -1.0, 1.0]), (9, 1, 1))  # towards the camera: the wall lies in shadow
+    lit = model.predict(replace(start, T_cam_base=up), seed=1)
+    np.testing.assert_array_equal(lit.rgb, model.predict(replace(start, T_cam_base=up), seed=2).rgb)
+    assert (lit.rgb != model.predict(start, seed=1).rgb).any()
+    with pytest.raises(SamplingError, match="predicts in 1 step, got 3"):
+        model.predict(start, seed=1, steps=3)
 
 
 def test_what_is_missing_is_named(moves, conditioning, make_conditioning):

@@ -85,6 +85,18 @@ def test_parameters_of_action_tokens_are_counted(actions_architecture):
     assert count_parameters(actions_architecture).total == sum(p.numel() for p in transformer.parameters())
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"reads_noise": False}, {"injection_rank": 5}, {"light_grid": 3}, {"continues_surfaces": True}],
+    ids=["one step", "narrow injection", "light", "surfaces"],
+)
+def test_parameters_of_what_a_small_model_leaves_out_or_adds_are_counted(motion_architecture, changes):
+    architecture = replace(motion_architecture, **changes)
+    count = count_parameters(architecture).total
+    assert count == sum(parameter.numel() for parameter in on_meta(architecture).parameters())
+    assert count != count_parameters(motion_architecture).total
+
+
 def test_the_published_model_has_16_35_billion():
     count = count_parameters(PUBLISHED).total
     assert count == sum(parameter.numel() for parameter in on_meta(PUBLISHED).parameters())

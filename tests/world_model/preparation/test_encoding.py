@@ -14,7 +14,7 @@ from k4d_world_model.wan.architecture import Architecture, CodecSize, Condition
 from k4d_world_model.wan.codec import PixelCodec
 from k4d_world_model.wan.encoding import encode, encode_pair, latent_mask, soften
 from k4d_world_model.wan.head import clean_latents, head_channels, moved_pictures
-from k4d_world_model.wan.prior import frozen_world
+from k4d_world_model.wan.prior import frozen_world, robot_in_front
 from k4d_world_model.wan.transformer import REGIONS, build_transformer
 
 
@@ -182,16 +182,55 @@ def test_motion_moves_fills_and_shades(conditioning: Conditioning, architecture:
     assert torch.allclose(darker[:, 1:], rgb[:, 1:])
 
 
+def test_the_shade_falls_on_everything_but_the_robot(conditioning: Conditioning, architecture: Architecture) -> None:
+    inputs, _ = prepare(conditioning, architecture)
+    silent = torch.zeros(1, head_channels(architecture), 3, 2, 8)
+    shade = torch.zeros(1, 64, 3, 2, 8)
+    shade[:, :, 1:, :, :4] = -0.5
+    rgb, points = moved_pictures(torch.cat([silent, shade], dim=1), inputs, architecture.codec)
+    lit, same = frozen_world(inputs)
+    robot = robot_in_front(inputs, inputs.background_points[:, :, None])[:, :, 1:].expand_as(rgb[:, :, 1:])
+    assert 0.03 < robot.float().mean() < 0.9
+    assert torch.allclose(rgb[:, :, 1:][robot], lit[:, :, 1:][robot], atol=1e-4)
+    assert torch.allclose(rgb[:, :, 1:][~robot] + 1, np.exp(-0.5) * (lit[:, :, 1:][~robot] + 1), atol=1e-4)
+    assert torch.equal(rgb[:, :, 0], lit[:, :, 0])
+    assert torch.allclose(points, same, atol=1e-4)
+
+
+def test_the_robots_shadows_are_told_on_the_scene_behind_it(
+    conditioning: Conditioning, architecture: Architecture
+) -> None:
+    towards = replace(conditioning, T_cam_base=np.tile(np.diag([1.0, -1.0, -1.0, 1.0]), (9, 1, 1)))
+    inputs, _ = prepare(towards, replace(architecture, light_grid=3, light_slope=0.8))
+    assert inputs.shadows.shape == (1, 9, 9, 8, 16)
+    columns = torch.arange(16.0)
+    robot = torch.from_numpy(conditioning.robot_mask)[:, 1::2, 1::2]
+    left, straight, right, seen = (
+        (part.float() * columns).sum() / part.sum() for part in (*inputs.shadows[0, [1, 4, 7]], robot)
+    )
+    assert abs(straight - seen) < 1.0  # light from where the camera is: what the robot hides lies in its shadow
+    assert left > straight + 0.5  # light from the left of the base, which is the camera's left, too
+    assert right < straight - 0.5
+    none, _ = prepare(conditioning, architecture)
+    assert none.shadows.shape == (1, 0, 9, 8, 16)
+
+
 def test_the_robots_points_are_predicted_like_all_others(
     conditioning: Conditioning, architecture: Architecture
 ) -> None:
     inputs, _ = prepare(conditioning, architecture)
     output = torch.zeros(1, head_channels(architecture), 3, 2, 8)
-    output[:, 3 * 64 : 3 * 64 + 64, 1:, :, 4:] = 0.125  # everything moves away
+    output[:, 3 * 64 : 3 * 64 + 64, 1:, :, 4:] = 0.125  # what moves goes away
+    output[:, 6 * 64 :, 1:, :, 4:] = -30.0  # and nothing but the robot does
     _, points = moved_pictures(output, inputs, architecture.codec)
     _, still = frozen_world(inputs)
-    away = points[:, 2, 1:] - still[:, 2, 1:]
-    assert torch.allclose(away, torch.tensor(0.125), atol=1e-4)
+    away = (points - still)[:, 2, 1:]
+    robot = robot_in_front(inputs, inputs.background_points[:, :, None])[:, 0, 1:]
+    assert torch.allclose(away[robot], torch.tensor(0.125), atol=1e-4)
+    assert torch.allclose(away[~robot], torch.tensor(0.0), atol=1e-4)
+    output[:, 6 * 64 :, 1:, :, 4:] = 30.0  # everything does
+    _, points = moved_pictures(output, inputs, architecture.codec)
+    assert torch.allclose((points - still)[:, 2, 1:][~robot], torch.tensor(0.125), atol=1e-4)
     assert torch.allclose(points, inputs.on_rays(points[:, 2:]), atol=1e-4)
 
 
@@ -204,6 +243,12 @@ def test_the_robots_points_are_predicted_like_all_others(
         ({"prior": "first_frame"}, "head 'motion'"),
         ({"first_frame_geometry": "ramp"}, "measured"),
         ({"condition": "actions"}, "action_size"),
+        ({"light_grid": 2}, "light_grid must be 0, or at least 3"),
+        ({"light_grid": 5, "head": "residual"}, "with head 'motion'"),
+        ({"light_grid": 5, "light_slope": 0.0}, "light_slope above 0"),
+        ({"continues_surfaces": True, "head": "residual"}, "continues_surfaces needs head 'motion'"),
+        ({"head": "velocity", "reads_noise": False}, "reads_noise must be true"),
+        ({"injection_rank": -1}, "injection_rank must be at least 0, got -1"),
     ],
 )
 def test_an_architecture_checks_itself(architecture: Architecture, change: dict[str, object], message: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from k4d_kinematics import Camera
+from k4d_kinematics import Camera, se3
 from k4d_world_model.dataset.building.manifest import Manifest, manifest_sample, write_lists, write_manifest
 from k4d_world_model.dataset.building.split import scene_group
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo
@@ -37,12 +37,16 @@ ARCHITECTURE = Architecture(
     head="motion",
     pointmap_latent_mean=0.0,
     pointmap_latent_std=1.0,
+    light_grid=3,
+    continues_surfaces=True,
     codec=CodecSize("pixels", 4, 4, 192),
     transformer=TransformerSize(
         num_attention_heads=2, attention_head_dim=12, ffn_dim=32, num_layers=1, freq_dim=16, image_dim=0
     ),
     robot_tokens=RobotTokenSize(2, (3, 1, 2)),
 )
+# The same without what needs the motion head.
+PLAIN = replace(ARCHITECTURE, light_grid=0, continues_surfaces=False)
 CONFIG = TrainingConfig(
     name="small",
     architecture=ARCHITECTURE,
@@ -89,7 +93,7 @@ def make_episode(episode_id: str, seed: int, *, visible: bool = True) -> Episode
         times=0.1 * np.arange(FRAMES),
         camera=camera,
         T_world_cam=still,
-        T_world_base=np.eye(4),
+        T_world_base=se3.from_xyz_rpy((0.2, 0.1, 1.0), (np.pi - 0.2, 0.1, 0.4)),  # z towards the camera
         scene_points=scene,
         robot_points=robot,
         robot_mask=mask,

@@ -14,11 +14,12 @@ from k4d_world_model.training.config import (
     LossSettings,
     OptimiserSettings,
     ScheduleSettings,
+    StageSettings,
     TrainingConfig,
 )
 from k4d_world_model.wan.architecture import Architecture
 
-from .conftest import ARCHITECTURE
+from .conftest import ARCHITECTURE, PLAIN
 
 PRESETS = Path(__file__).parents[3] / "config" / "training"
 
@@ -41,8 +42,8 @@ def test_the_tiny_preset_needs_no_gpu_and_no_download() -> None:
     assert (architecture.frames, architecture.codec.kind, architecture.transformer.image_dim) == (49, "pixels", 0)
     assert architecture.height * 3 == architecture.width * 2
     assert architecture.height >= 96
-    assert (preset.mixed_precision, preset.base, preset.export_dtype) == ("bf16", "", "float16")
-    assert preset.loss.noise_only_share >= 0.5
+    assert (preset.mixed_precision, preset.base, preset.export_dtype) == ("auto", "", "float16")
+    assert not architecture.reads_noise
 
 
 @pytest.mark.parametrize(
@@ -50,12 +51,16 @@ def test_the_tiny_preset_needs_no_gpu_and_no_download() -> None:
     [
         ({"batch_size": 0}, "batch_size and accumulation must be at least 1, got 0"),
         ({"ema_decay": 1.0}, "ema_decay must be in"),
+        ({"architecture": replace(ARCHITECTURE, reads_noise=False)}, "noise_only_share and sampling.steps must be 1"),
+        ({"stages": (StageSettings(0.5, 3),)}, "frame_step must divide 8, so that the last frame is shown, got 3"),
+        ({"stages": (StageSettings(0.5, 2), StageSettings(0.4, 1))}, "must end one after the other"),
         ({"adapter": "adapter"}, "'adapter' needs the base"),
+        ({"base": "base", "start": "model"}, "starts from a base or from 'model', not from both"),
         ({"lora": LoraSettings(4)}, "belong together"),
         ({"base": "base", "lora": LoraSettings(4)}, "belong together"),
         (
             {
-                "architecture": replace(ARCHITECTURE, prior="first_frame", head="velocity"),
+                "architecture": replace(PLAIN, prior="first_frame", head="velocity"),
                 "loss": LossSettings(changed_weight=2.0),
             },
             "changed_weight needs the prior",

@@ -140,6 +140,8 @@ def test_training_sees_what_a_prediction_sees(dataset, base, tmp_path, monkeypat
         scale=nothing,
         offset=nothing,
         actions=nothing,
+        shadows=nothing,
+        sides=nothing,
     )
     expected = encode(inputs, ARCHITECTURE, parts.codec, parts.image_encoder)
     clean = encode_pair(clip.rgb[None], clip.scene_points[None], ARCHITECTURE, parts.codec)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation
 from torch import nn
 from torch.utils.data import default_collate
 
@@ -15,11 +16,11 @@ from k4d_world_model.training.pixel_clips import encoded_pixels
 from k4d_world_model.wan.codec import PixelCodec
 from k4d_world_model.wan.head import clean_latents, head_channels
 
-from .conftest import ARCHITECTURE, FRAMES, HEIGHT, WIDTH
+from .conftest import ARCHITECTURE, FRAMES, HEIGHT, PLAIN, WIDTH
 
 CODEC = PixelCodec(ARCHITECTURE.codec)
-VELOCITY = replace(ARCHITECTURE, head="velocity")
-RESIDUAL = replace(ARCHITECTURE, head="residual")
+VELOCITY = replace(PLAIN, head="velocity")
+RESIDUAL = replace(PLAIN, head="residual")
 
 
 @pytest.fixture
@@ -80,8 +81,12 @@ def test_the_weighted_loss_of_a_residual_model(problem, kind) -> None:
     half = clean.shape[-1] // 2
     weights = np.ones_like(clean)
     weights[..., half:] = 4.0
+    weights[..., :half] *= problem.known[0].numpy()
     weights[..., half:] *= problem.known[1].numpy()
-    changed = np.abs(clean - prior)
+    robot = problem.encoded.inputs.robot_mask[:, None].expand(-1, 3, -1, -1, -1)
+    scene = CODEC.encode(1.0 - robot.float()).numpy() == 1.0
+    assert 0.1 < scene.mean() < 0.9
+    changed = np.where(np.concatenate([scene, scene], axis=-1), np.abs(clean - prior), 0.0)
     weights[..., :half][changed[..., :half] > 0.3] *= 5.0
     weights[..., half:][changed[..., half:] > 0.05] *= 5.0
     got = losses(output, problem, settings, RESIDUAL, CODEC)
@@ -95,14 +100,17 @@ def test_the_motion_heads_prediction_is_compared(problem) -> None:
     predicted = clean_latents(output, problem.noisy, problem.sigma, problem.encoded, ARCHITECTURE, CODEC)
     left, right = ((predicted - problem.clean) ** 2).chunk(2, dim=-1)
     got = losses(output, problem, LossSettings("clean"), ARCHITECTURE, CODEC)
-    assert float(got.rgb) == pytest.approx(float(left.mean()), rel=1e-5)
+    assert float(got.rgb) == pytest.approx(float((left * problem.known[0]).mean()), rel=1e-5)
     assert float(got.points) == pytest.approx(float((right * problem.known[1]).mean()), rel=1e-5)
 
 
-def test_unknown_points_do_not_count(clip) -> None:
-    left, right = known_latents(clip.valid[None], CODEC)
-    assert float(left.min()) == 1.0
-    unknown = ~clip.valid
+def test_unknown_points_and_pixels_beside_the_robot_do_not_count(clip) -> None:
+    robot = clip.inputs.robot_mask
+    left, right = known_latents(clip.valid[None], robot[None], CODEC)
+    rim = torch.from_numpy(np.stack([binary_dilation(mask, np.ones((3, 3))) for mask in robot.numpy()])) & ~robot
+    assert rim.any()
+    assert torch.equal(CODEC.decode(left)[0, 0] == 0, rim)
+    unknown = ~clip.valid | rim
     assert float((right == 0).float().mean()) == pytest.approx(float(unknown.float().mean()))
     video = CODEC.decode(right.clone())[0]
     assert torch.equal(video[1] == 0, unknown)

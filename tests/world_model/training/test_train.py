@@ -18,14 +18,20 @@ from safetensors.torch import load_file
 
 from k4d_world_model.cli.train import main
 from k4d_world_model.errors import TrainingError
-from k4d_world_model.training.config import LossSettings
+from k4d_world_model.training import learner
+from k4d_world_model.training.config import LossSettings, StageSettings
 from k4d_world_model.training.data import DataSettings
+from k4d_world_model.training.pixel_clips import encoded_pixels
 from k4d_world_model.training.train import RunSettings, train
+from k4d_world_model.wan.architecture import CodecSize
 from k4d_world_model.world_model import open_world_model
 
 from .conftest import CONFIG, FRAMES, HEIGHT, WIDTH, make_dataset, steps
 
 LAST = "checkpoints/step_{:08d}"
+
+# A codec whose cells cover two frames, so that clips of few frames divide into them.
+FEW = CodecSize("pixels", 4, 2, 96)
 
 
 def run(config, dataset, out, *, cache=None, on_progress=lambda _: None, **changes):
@@ -136,6 +142,32 @@ def test_it_learns_reports_and_leaves_a_model_that_opens(dataset, cache, tmp_pat
     model = open_world_model(tmp_path / "world_model.yaml")
     assert model.frame_shape == (FRAMES, HEIGHT, WIDTH)
     model.close()
+
+
+def test_a_run_learns_on_from_a_finished_model(whole, dataset, cache, tmp_path) -> None:
+    settled = replace(CONFIG.optimiser, learning_rate=1e-12)
+    config = replace(steps(CONFIG, 1), start=str(whole / "model"), optimiser=settled, ema_decay=0.0)
+    run(config, dataset, tmp_path / "run", cache=cache)
+    before, after = (load_file(folder / "model/transformer.safetensors") for folder in (whole, tmp_path / "run"))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    other = replace(config, architecture=replace(CONFIG.architecture, light_grid=0))
+    with pytest.raises(TrainingError, match=r"model is of another architecture than the run 'small'"):
+        run(other, dataset, tmp_path / "other", cache=cache)
+
+
+def test_stages_show_fewer_frames_and_all_in_the_end(dataset, cache, tmp_path, monkeypatch) -> None:
+    seen = []
+
+    def watched(batch, *others):
+        seen.append(([int(position) for position in batch.position], batch.rgb.shape[2], batch.inputs.shadows.shape[2]))
+        return encoded_pixels(batch, *others)
+
+    monkeypatch.setattr(learner, "encoded_pixels", watched)
+    architecture = replace(CONFIG.architecture, codec=FEW)
+    stages = (StageSettings(0.25, 4), StageSettings(0.5, 2))
+    staged = replace(steps(CONFIG, 4), architecture=architecture, stages=stages, batch_size=2)
+    run(staged, dataset, tmp_path / "run", cache=cache)
+    assert seen == [([0, 1], 3, 3), ([2, 3], 5, 5), ([4, 5], 9, 9), ([6, 7], 9, 9)]
 
 
 def test_accumulated_batches_learn_as_one_large_one(dataset, cache, tmp_path) -> None:

@@ -75,7 +75,7 @@ class StraightFlow(torch.nn.Module):
         self.context, self.inject, self.cache_context = real.context, real.inject, real.cache_context
         self._reset_stateful_cache, self.dtype = real._reset_stateful_cache, real.dtype
 
-    def forward(self, states, timestep, context, return_dict):
+    def forward(self, states, timestep, context, return_dict, hints=None):
         return ((states[:, : self.end.shape[1]] - self.end) / self.sigmas.pop(0),)
 
 

@@ -1,6 +1,7 @@
 """Exact robot pointmap streams from joint states, plans, velocities or tool poses. Conventions: docs/conventions.md."""
 
 from k4d_kinematics.camera import Camera
+from k4d_kinematics.cast_shadows import cast_shadows, light_directions
 from k4d_kinematics.composition import complete, concatenate, hold_velocities
 from k4d_kinematics.configuration import CameraConfig, RobotConfig, read_configuration
 from k4d_kinematics.errors import KinematicsError
@@ -45,12 +46,14 @@ __all__ = [
     "StaticTransforms",
     "ToolGoal",
     "TransformSource",
+    "cast_shadows",
     "complete",
     "concatenate",
     "configured_robot",
     "follow_tool_path",
     "hold_velocities",
     "integrate_velocities",
+    "light_directions",
     "prepare_surface",
     "read_configuration",
     "read_recorded_transforms",

@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from k4d_kinematics.camera import Camera
+from k4d_kinematics.cast_shadows import cast_shadows
 from k4d_kinematics.ik import DampedLeastSquaresIk
 from k4d_kinematics.rendering import Renderer, RenderSettings
 from k4d_kinematics.robot import Robot
@@ -34,6 +35,8 @@ def compile_kernels() -> float:
     for camera in (Camera.pinhole(24, 32, 20.0, 20.0, 15.5, 11.5), distorted):
         for settings in (RenderSettings(), RenderSettings(rgb=True, link_ids=True)):
             Renderer(surface, camera, settings).render_sequence(T_cam_link)
+    lit = np.ones((2, 2, 2, 3), np.float32)
+    cast_shadows(lit, np.ones((2, 2, 2), np.bool_), lit[0], [[0.0, 0.0, 1.0]])
     solver = DampedLeastSquaresIk(robot, "tip")
     solver.solve(solver.tool_pose(np.array([0.1])), np.zeros(1))
     return time.monotonic() - started

@@ -6,8 +6,9 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from k4d_kinematics import JointTrajectory, se3
+from k4d_kinematics import JointTrajectory, cast_shadows, light_directions, se3
 from k4d_world_model.conditioning import Conditioning
+from k4d_world_model.continuation import continued_depths
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.normalization import (
     Normalization,
@@ -41,13 +42,22 @@ def prepare(
     robot_rgb = conditioning.robot_rgb
     if robot_rgb is None:
         robot_rgb = np.zeros((*conditioning.robot_mask.shape, 3), np.uint8)
+    sides = np.zeros((0, architecture.height, architecture.width), np.float32)
+    shadows = np.zeros((0, conditioning.frame_count, architecture.height // 2, architecture.width // 2), np.bool_)
     if architecture.first_frame_geometry == "ramp" or first_points is None:
         shown = ramp(architecture.height, architecture.width)
         background = shown
     else:
         whole = fill_points(first_points, ~np.isfinite(first_points[..., 2]), conditioning.camera)
         shown = _points(whole, normalization)
-        background = _points(fill_points(first_points, hole, conditioning.camera), normalization)
+        behind = fill_points(first_points, hole, conditioning.camera)
+        background = _points(behind, normalization)
+        if architecture.light_grid:
+            shadows = _shadows(conditioning, architecture, behind)
+        if architecture.continues_surfaces:
+            depths, distances = continued_depths(behind[..., 2].astype(np.float64), hole)
+            depths = (depths - normalization.offset[2]) / normalization.scale[2]
+            sides = np.concatenate([depths, distances]).astype(np.float32)
     robot_points, mask = normalised_points(conditioning.robot_points, normalization)
     inputs = Inputs(
         first_rgb=_batch(_picture(conditioning.first_frame)),
@@ -61,6 +71,8 @@ def prepare(
         scale=_batch(normalization.scale),
         offset=_batch(normalization.offset),
         actions=_batch(_actions(conditioning, architecture)),
+        shadows=_batch(shadows),
+        sides=_batch(sides),
     )
     return inputs, normalization
 
@@ -151,6 +163,21 @@ def _actions(conditioning: Conditioning, architecture: Architecture) -> NDArray[
     if positions.shape[1] != architecture.action_size:
         raise ConditioningError(f"the model reads {architecture.action_size} joints a frame, got {positions.shape[1]}")
     return positions.astype(np.float32)
+
+
+def _shadows(
+    conditioning: Conditioning, architecture: Architecture, scene_points: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """(K, T, H / 2, W / 2) where the robot would shade the scene's points (H, W, 3), for each direction of light."""
+    directions = light_directions(architecture.light_grid, architecture.light_slope)
+    R_cam_base = conditioning.T_cam_base[0, :3, :3]
+    corners = [scene_points[i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    return cast_shadows(
+        conditioning.robot_points[:, ::2, ::2],
+        conditioning.robot_mask[:, ::2, ::2],
+        np.mean(corners, axis=0, dtype=np.float32),
+        directions @ R_cam_base.T,
+    )
 
 
 def _picture(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -54,7 +54,7 @@ class Arguments:
     """Recording to replay; it must hold the topics that examples/README.md lists."""
     robot: Path = Path("config/robots/panda.yaml")
     """Robot YAML."""
-    model: Path = Path("config/world_models/frozen_world.yaml")
+    model: Path = Path("config/world_models/tiny.yaml")
     """World model YAML that predicts."""
     baseline: Path = Path("config/world_models/frozen_world.yaml")
     """World model YAML that the prediction is compared with."""

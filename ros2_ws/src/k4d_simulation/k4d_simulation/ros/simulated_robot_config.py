@@ -32,8 +32,8 @@ class SimulatedRobotConfig:
     )
     camera: str = described("front", "Name of the camera: its topics start with it.")
     world_frame: str = described("world", "Frame in which the robot and the camera stand.")
-    meshes: Literal["full", "reduced"] = described(
-        "reduced", "Triangles of the robot that images and depth show: full or reduced (about 2 mm)."
+    meshes: Literal["full", "reduced", "coarse"] = described(
+        "reduced", "Triangles of the robot that images and depth show: full, reduced (about 2 mm) or coarse."
     )
     shadows: bool = described(True, "Whether images have shadows, which doubles the time that they take.")
     samples: int = described(4, "Colours per pixel that smooth edges: 0, 2, 4, 8 or 16.")

@@ -34,7 +34,7 @@ class Arguments:
 
     out: Path
     """Folder of the results; made where it does not exist."""
-    model: Path = Path("config/world_models/frozen_world.yaml")
+    model: Path = Path("config/world_models/tiny.yaml")
     """World model YAML as in config/world_models."""
     baseline: Path = Path("config/world_models/frozen_world.yaml")
     """World model YAML that it is compared with."""

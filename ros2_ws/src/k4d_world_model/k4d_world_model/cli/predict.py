@@ -34,7 +34,7 @@ class Arguments:
 
     out: Path
     """Folder for the results; an older rollout in it is replaced."""
-    model: Path = Path("config/world_models/frozen_world.yaml")
+    model: Path = Path("config/world_models/tiny.yaml")
     """World model YAML as in config/world_models."""
     image: Path | None = None
     """Picture, PNG or JPEG, of the moment from which the future is predicted."""

@@ -1,7 +1,10 @@
 """Variations of clips that are as true as the clips themselves."""
 
+import math
+
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from k4d_world_model.training.clip import TrainingClip
@@ -36,6 +39,8 @@ def mirrored(clip: TrainingClip) -> TrainingClip:
         background_points=background,
         rays=rays,
         offset=inputs.offset * torch.tensor([-1.0, 1.0, 1.0]),
+        shadows=_mirrored_shadows(inputs.shadows),
+        sides=_mirrored_sides(inputs.sides),
     )
     points = _mirrored_points(clip.points, clip.valid)
     return clip._replace(inputs=changed, rgb=clip.rgb.flip(-1), points=points, valid=clip.valid.flip(-1))
@@ -46,6 +51,18 @@ def recoloured(clip: TrainingClip, channels: tuple[int, int, int]) -> TrainingCl
     order = list(channels)
     pictures = {name: getattr(clip.inputs, name)[order] for name in ("first_rgb", "robot_rgb", "background_rgb")}
     return clip._replace(inputs=clip.inputs._replace(**pictures), rgb=clip.rgb[order])
+
+
+def _mirrored_shadows(shadows: Tensor) -> Tensor:
+    """Shadows (K, T, h, w) mirrored: those of light from the robot's left become those of light from its right."""
+    grid = math.isqrt(len(shadows))
+    return rearrange(rearrange(shadows, "(x y) ... -> x y ...", x=grid, y=grid).flip(1, -1), "x y ... -> (x y) ...")
+
+
+def _mirrored_sides(sides: Tensor) -> Tensor:
+    """Sides (8, H, W) mirrored: left and right change places."""
+    order = [1, 0, 2, 3, 5, 4, 6, 7][: len(sides)]
+    return sides[order].flip(-1)
 
 
 def _mirrored_points(points: Tensor, valid: Tensor) -> Tensor:

@@ -13,13 +13,13 @@ from k4d_world_model.errors import SampleError
 from k4d_world_model.training.tensor_file import read_tensors, write_tensors
 from k4d_world_model.wan.inputs import Inputs
 
-CLIP_VERSION = "1"
+CLIP_VERSION = "3"
 # Depths are kept in so many even steps between a clip's nearest and farthest point.
 _STEPS = 65535
 # Furthest that a point may lie off its pixel's ray, in normalised units.
 _OFF_RAY = 1e-3
 # Parts of the inputs that are kept as they are.
-_SINGLE = ("first_points", "background_points", "rays", "scale", "offset", "actions")
+_SINGLE = ("first_points", "background_points", "rays", "scale", "offset", "actions", "sides")
 
 
 class Lens(NamedTuple):
@@ -65,26 +65,37 @@ def write_clip(path: Path, clip: TrainingClip) -> None:
         "robot_depth": _codes(inputs.robot_points[2][inputs.robot_mask], low, step),
         "first_rgb": _levels(inputs.first_rgb),
         "background_rgb": _levels(inputs.background_rgb),
+        "shadows": _packed_shadows(inputs.shadows),
         "depth_range": torch.tensor([low, step], dtype=torch.float64),
     }
     _check_rays(clip, step)
     write_tensors(path, {name: value.contiguous() for name, value in tensors.items()}, CLIP_VERSION)
 
 
-def read_clip(path: Path, episode_id: str, position: int) -> TrainingClip:
-    """The clip of a file. Raises SampleError naming the file when it is missing, damaged or of another version."""
+def read_clip(path: Path, episode_id: str, position: int, frame_step: int = 1) -> TrainingClip:
+    """The clip of a file, every ``frame_step``-th of its frames, the first among them.
+
+    Raises SampleError naming the file when it is missing, damaged or of another version.
+    """
     stored = read_tensors(path, CLIP_VERSION)
     low, step = stored["depth_range"].tolist()
-    rgb, depth = _colours(stored["rgb"]), _depths(stored["depth"], low, step)
-    shape = tuple(depth.shape)  # (T, H, W)
-    valid, robot_mask = (_unpacked(stored[name], shape) for name in ("valid", "robot_mask"))
+    frames = slice(None, None, frame_step)
+    rgb, depth = _colours(stored["rgb"][:, frames]), _depths(stored["depth"][frames], low, step)
+    shape = tuple(stored["depth"].shape)  # (T, H, W)
+    valid, whole_mask = (_unpacked(stored[name], shape) for name in ("valid", "robot_mask"))
+    valid, robot_mask = valid[frames], whole_mask[frames]
+    chosen = torch.zeros(shape, dtype=torch.bool)
+    chosen[frames] = True
+    chosen = chosen[whole_mask]
     robot_rgb = torch.full_like(rgb, MISSING)
-    robot_rgb[:, robot_mask] = _colours(stored["robot_rgb"])
-    robot_depth = torch.zeros(shape)
-    robot_depth[robot_mask] = _depths(stored["robot_depth"], low, step)
+    robot_rgb[:, robot_mask] = _colours(stored["robot_rgb"][:, chosen])
+    robot_depth = torch.zeros(depth.shape)
+    robot_depth[robot_mask] = _depths(stored["robot_depth"][chosen], low, step)
     lens = Lens(stored["rays"], stored["scale"], stored["offset"])
     inputs = Inputs(
-        **{name: stored[name] for name in _SINGLE},
+        **{name: stored[name] for name in _SINGLE if name != "actions"},
+        actions=stored["actions"][frames],
+        shadows=_unpacked_shadows(stored["shadows"][:, frames], shape),
         first_rgb=_colours(stored["first_rgb"]),
         background_rgb=_colours(stored["background_rgb"]),
         robot_rgb=robot_rgb,
@@ -128,6 +139,17 @@ def _codes(depth: Tensor, low: float, step: float) -> Tensor:
 
 def _depths(codes: Tensor, low: float, step: float) -> Tensor:
     return codes.to(torch.float32).mul_(step).add_(low)
+
+
+def _packed_shadows(shadows: Tensor) -> Tensor:
+    """Bits (K, T, n) of shadows (K, T, H / 2, W / 2), so that frames can be read one by one."""
+    return torch.from_numpy(np.packbits(shadows.flatten(2).numpy(), axis=-1))
+
+
+def _unpacked_shadows(bits: Tensor, shape: tuple[int, ...]) -> Tensor:
+    height, width = shape[1] // 2, shape[2] // 2
+    unpacked = np.unpackbits(bits.numpy(), axis=-1, count=height * width).astype(np.bool_)
+    return torch.from_numpy(unpacked.reshape(*unpacked.shape[:2], height, width))
 
 
 def _packed(mask: Tensor) -> Tensor:

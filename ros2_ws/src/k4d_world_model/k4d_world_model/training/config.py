@@ -75,7 +75,7 @@ class LossSettings:
     kind: "velocity" of the flow; "clean" latents, which is the former weighted with sigma squared.
     noise_only_share: part of the samples that start from noise alone (sigma is exactly 1), for models of few steps.
     changed_weight: of latents that differ from the prior by more than ``changed_thresholds``, the picture's and the
-        pointmap's; 1 weighs all alike.
+        pointmap's, where the robot is not; 1 weighs all alike.
     modality_weights: of the picture's and of the pointmap's half.
     soft_mask_share: part of the robot mask's cells that are told as 0.5.
     """
@@ -107,22 +107,17 @@ class AugmentationSettings:
 
 @dataclass(frozen=True)
 class StageSettings:
-    """An early part of a run that learns from smaller clips, so that it sees many more of them.
+    """An early part of a run that learns from fewer frames of each clip, so that it sees many more of them.
 
     until: share of the budget after which it ends. frame_step: every so-manieth frame is shown, the first among them.
-    height, width: of the pictures, sampled from the whole ones.
     """
 
     until: float
     frame_step: int
-    height: int
-    width: int
 
     def __post_init__(self) -> None:
-        if not 0 < self.until <= 1 or min(self.frame_step, self.height, self.width) < 1:
-            raise TrainingError(
-                f"a stage needs until in (0, 1], frame_step, height and width of at least 1, got {self}"
-            )
+        if not 0 < self.until <= 1 or self.frame_step < 1:
+            raise TrainingError(f"a stage needs until in (0, 1] and frame_step of at least 1, got {self}")
 
 
 @dataclass(frozen=True)
@@ -154,13 +149,15 @@ class TrainingConfig:
     name: what the model will be called.
     architecture: of the model. Trained from scratch unless ``base`` and ``adapter`` name a published checkpoint's
         folders, relative to the configuration's file; an empty ``adapter`` starts a new one on the ``base``.
+    start: folder, relative to the configuration's file, of a checkpoint of this project and architecture to learn on
+        from.
     batch_size: clips a process and pass. accumulation: passes a step.
     mixed_precision: "auto" is bf16 on CUDA and none on the CPU, where it would be slower.
     ema_decay: of the weights' moving average, which is what is exported; 0 exports the weights themselves.
     loader_workers: processes that read clips ahead; 0 reads them between steps.
     export_dtype: of the weights of the finished model; an adapter's are float32.
     sampling: how the finished model samples.
-    stages: from coarse to fine, in order; after the last one, and without any, clips are whole.
+    stages: from few frames to many, in order; after the last one, and without any, clips are whole.
 
     Raises TrainingError where the parts contradict each other.
     """
@@ -169,6 +166,7 @@ class TrainingConfig:
     architecture: Architecture
     base: str = ""
     adapter: str = ""
+    start: str = ""
     lora: LoraSettings = field(default_factory=LoraSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
@@ -195,12 +193,19 @@ class TrainingConfig:
                 f"ema_decay must be in [0, 1), loader_workers and seed at least 0, got {self.ema_decay}, "
                 f"{self.loader_workers}, {self.seed}"
             )
+        if self.start and self.base:
+            raise TrainingError(f"a run starts from a base or from {self.start!r}, not from both")
         if self.adapter and not self.base:
             raise TrainingError(f"adapter {self.adapter!r} needs the base that it belongs to")
         if bool(self.base) != bool(self.lora.rank) or self.trains_on_latents != bool(self.base):
             raise TrainingError(
                 "a published base, its codec 'wan_vae' and lora.rank > 0 belong together, got "
                 f"base={self.base!r}, codec {self.architecture.codec.kind!r} and rank {self.lora.rank}"
+            )
+        if not self.architecture.reads_noise and (self.loss.noise_only_share != 1 or self.sampling.steps != 1):
+            raise TrainingError(
+                "a model that reads no noise learns and samples in one step: noise_only_share and sampling.steps must "
+                f"be 1, got {self.loss.noise_only_share} and {self.sampling.steps}"
             )
         if self.loss.changed_weight != 1 and self.architecture.prior != "frozen_world":
             raise TrainingError("changed_weight needs the prior 'frozen_world', from which changes are told")
@@ -226,7 +231,7 @@ class TrainingConfig:
         if ends != sorted(set(ends)):
             raise TrainingError(f"stages must end one after the other, got until = {ends}")
         if self.stages and self.trains_on_latents:
-            raise TrainingError("pictures that were encoded beforehand cannot be made smaller: leave out the stages")
+            raise TrainingError("frames that were encoded beforehand cannot be left out: leave out the stages")
         for stage in self.stages:
             if (self.architecture.frames - 1) % stage.frame_step:
                 raise TrainingError(
@@ -234,7 +239,7 @@ class TrainingConfig:
                     f"got {stage.frame_step}"
                 )
             frames = (self.architecture.frames - 1) // stage.frame_step + 1
-            replace(self.architecture, frames=frames, height=stage.height, width=stage.width)
+            replace(self.architecture, frames=frames)
 
     def stage(self, done: float) -> StageSettings | None:
         """The stage of a run that has used the share ``done`` of its budget, None where clips are whole."""

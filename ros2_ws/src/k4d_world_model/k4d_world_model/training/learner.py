@@ -11,8 +11,7 @@ from torch.distributed.tensor import DTensor
 
 from k4d_world_model.errors import TrainingError
 from k4d_world_model.training.clip import TrainingClip
-from k4d_world_model.training.coarser import coarser
-from k4d_world_model.training.config import StageSettings, TrainingConfig
+from k4d_world_model.training.config import TrainingConfig
 from k4d_world_model.training.latent_clips import LatentClip, encoded_latents
 from k4d_world_model.training.losses import Losses, Problem, draw_sigma, losses
 from k4d_world_model.training.optimisation import MovingAverage, build_optimiser
@@ -50,12 +49,8 @@ class Learner:
         self.optimiser: torch.optim.Optimizer = self._optimiser.optimizer
         self.average = MovingAverage(self.transformer, config.ema_decay)
 
-    def step(
-        self, batches: Iterator[Batch], rate: float, number: int, stage: StageSettings | None = None
-    ) -> StepReport:
+    def step(self, batches: Iterator[Batch], rate: float, number: int) -> StepReport:
         """Learns from ``config.accumulation`` batches at a learning rate, as step ``number`` (from 1).
-
-        Clips are made smaller as ``stage`` says.
 
         Raises TrainingError naming the episodes when the loss or its gradient is no number.
         """
@@ -67,8 +62,6 @@ class Learner:
         norm = 0.0
         for _ in range(self.config.accumulation):
             batch = next(batches)
-            if stage and isinstance(batch, TrainingClip):
-                batch = coarser(batch, stage)
             episodes += batch.episode_id
             with self.accelerator.accumulate(self.model):
                 part = self.losses(self.problem(batch, NOISE))
@@ -95,7 +88,9 @@ class Learner:
         settings = self.config.loss
         generators = [draw_on(device, self.config.seed, purpose, int(position)) for position in batch.position]
         sigmas = [draw_sigma(generator, settings, architecture.train_shift) for generator in generators]
-        noise = torch.stack([torch.randn(clean.shape[1:], generator=g, device=device) for g in generators])
+        noise = torch.zeros_like(clean)
+        if architecture.reads_noise:
+            noise = torch.stack([torch.randn(clean.shape[1:], generator=g, device=device) for g in generators])
         if settings.soft_mask_share and purpose == NOISE:
             positions = draw_on(torch.device("cpu"), self.config.seed, SOFTNESS, int(batch.position[0]))
             encoded = encoded._replace(robot=soften(encoded.robot, settings.soft_mask_share, positions))
@@ -104,12 +99,14 @@ class Learner:
     def output(self, problem: Problem) -> Tensor:
         """The transformer's output (b, head_channels, t, h, 2 w) for a problem."""
         encoded = problem.encoded
+        reads_noise = self.config.architecture.reads_noise
         result: Tensor = self.model(
-            torch.cat([problem.noisy, encoded.channels], dim=1),
+            torch.cat([problem.noisy, encoded.channels], dim=1) if reads_noise else encoded.channels,
             1000.0 * problem.sigma,
             encoded.robot,
             encoded.image_embeddings,
             return_dict=False,
+            hints=encoded.hints,
         )[0]
         return result
 

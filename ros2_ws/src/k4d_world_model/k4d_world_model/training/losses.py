@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional
 
 from k4d_world_model.training.config import LossSettings
 from k4d_world_model.wan.architecture import Architecture
@@ -69,15 +70,19 @@ def truth_latents(rgb: Tensor, points: Tensor, architecture: Architecture, codec
     return encode_pair(rgb, points, architecture, codec)
 
 
-def known_latents(valid: Tensor, codec: Codec) -> tuple[Tensor, Tensor]:
+def known_latents(valid: Tensor, robot_mask: Tensor, codec: Codec) -> tuple[Tensor, Tensor]:
     """Where the truth of picture and pointmap is known, as in ``Problem``: points where ``valid`` (b, T, H, W).
 
-    Latents of an autoencoder mix pixels, so all of them count there.
+    Not beside the robot (``robot_mask`` as ``valid``), where chance says whether a pixel shows it. Latents of an
+    autoencoder mix pixels, so all of them count there.
     """
-    everywhere = torch.ones(1, 1, 1, 1, 1, device=valid.device)
-    if not isinstance(codec, PixelCodec) or bool(valid.all()):
+    if not isinstance(codec, PixelCodec):
+        everywhere = torch.ones(1, 1, 1, 1, 1, device=valid.device)
         return everywhere, everywhere
-    return everywhere, codec.encode(valid[:, None].expand(-1, 3, -1, -1, -1).float())
+    wider = functional.max_pool3d(robot_mask[:, None].float(), (1, 3, 3), stride=1, padding=(0, 1, 1)) > 0
+    sure = ~wider[:, 0] | robot_mask
+    rgb, points = (codec.encode(known[:, None].expand(-1, 3, -1, -1, -1).float()) for known in (sure, sure & valid))
+    return rgb, points
 
 
 def losses(
@@ -96,18 +101,24 @@ def losses(
     error = wrong**2 if settings.kind == "velocity" else clean_error
     known = problem.known
     left, right = ((half.detach() * part).mean() for half, part in zip(clean_error.chunk(2, -1), known, strict=True))
-    return Losses((error * _weights(problem, settings)).mean(), left, right)
+    return Losses((error * _weights(problem, settings, codec)).mean(), left, right)
 
 
-def _weights(problem: Problem, settings: LossSettings) -> Tensor:
+def _weights(problem: Problem, settings: LossSettings, codec: Codec) -> Tensor:
     """Weights that multiply squared errors (b, c, t, h, 2 w)."""
     halves = []
+    scene = None
+    if settings.changed_weight != 1:
+        robot = problem.encoded.inputs.robot_mask[:, None].expand(-1, 3, -1, -1, -1)
+        scene = codec.encode((~robot).float()) > 0.5
     parts = [problem.clean.chunk(2, -1), problem.known, settings.modality_weights, settings.changed_thresholds]
     priors = (None, None) if problem.encoded.prior is None else problem.encoded.prior.chunk(2, -1)
     for clean, known, weight, threshold, prior in zip(*parts, priors, strict=True):
         weights = (known * weight).expand_as(clean)
         if settings.changed_weight != 1:
             assert prior is not None
-            weights = torch.where((clean - prior).abs() > threshold, settings.changed_weight * weights, weights)
+            assert scene is not None
+            changed = ((clean - prior).abs() > threshold) & scene
+            weights = torch.where(changed, settings.changed_weight * weights, weights)
         halves.append(weights)
     return torch.cat(halves, dim=-1)

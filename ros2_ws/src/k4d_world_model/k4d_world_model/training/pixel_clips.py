@@ -17,12 +17,18 @@ from k4d_world_model.wan.inputs import Inputs
 
 
 class PixelClips:
-    """Prepared samples as a ``ClipSource``, varied as ``augmentation`` says. Opens files only while it reads a clip."""
+    """Prepared samples as a ``ClipSource``, every ``frame_step``-th frame, varied as ``augmentation`` says.
 
-    def __init__(self, samples: Sequence[PreparedSample], augmentation: AugmentationSettings, seed: int) -> None:
+    Opens files only while it reads a clip.
+    """
+
+    def __init__(
+        self, samples: Sequence[PreparedSample], augmentation: AugmentationSettings, seed: int, frame_step: int = 1
+    ) -> None:
         self.samples = tuple(samples)
         self.augmentation = augmentation
         self.seed = seed
+        self.frame_step = frame_step
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -30,8 +36,12 @@ class PixelClips:
     def clip(self, index: int, position: int) -> TrainingClip:
         """See ``ClipSource``."""
         sample = self.samples[index]
-        clip = read_clip(sample.file, sample.episode_id, position)
+        clip = read_clip(sample.file, sample.episode_id, position, self.frame_step)
         return augmented(clip, self.augmentation, draw(self.seed, AUGMENTATION, position))
+
+    def with_frame_step(self, frame_step: int) -> "PixelClips":
+        """The same clips with fewer frames."""
+        return PixelClips(self.samples, self.augmentation, self.seed, frame_step)
 
     def names(self) -> tuple[str, ...]:
         """See ``ClipSource``."""
@@ -43,4 +53,4 @@ def encoded_pixels(batch: TrainingClip, architecture: Architecture, codec: Codec
     inputs = Inputs(*(part.to(device, non_blocking=True) for part in batch.inputs))
     rgb, points, valid = (part.to(device, non_blocking=True) for part in (batch.rgb, batch.points, batch.valid))
     clean = truth_latents(rgb, points, architecture, codec)
-    return Material(encode(inputs, architecture, codec), clean, known_latents(valid, codec))
+    return Material(encode(inputs, architecture, codec), clean, known_latents(valid, inputs.robot_mask, codec))

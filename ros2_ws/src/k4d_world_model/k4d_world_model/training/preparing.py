@@ -52,6 +52,7 @@ class Preparation:
         parts: list[object] = [CLIP_VERSION, architecture.frames, architecture.height, architecture.width]
         parts += [architecture.condition, architecture.action_size, architecture.first_frame_geometry]
         parts += [architecture.normalization, architecture.normalization_margin, architecture.robot_pictures]
+        parts += [architecture.light_grid, architecture.light_slope, architecture.continues_surfaces]
         if architecture.robot_pictures == "rendered" and self.robot is not None:
             robot = configured_robot(self.robot, self.folder / "surfaces")
             parts += [robot.robot.sha256, self.robot.read_text()]

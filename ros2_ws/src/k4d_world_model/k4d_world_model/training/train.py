@@ -15,13 +15,14 @@ from torch.utils.data import DataLoader
 
 from k4d_world_model.errors import TrainingError
 from k4d_world_model.training.checkpoints import Checkpoints, RunState, read_state
-from k4d_world_model.training.config import TrainingConfig
+from k4d_world_model.training.config import StageSettings, TrainingConfig
 from k4d_world_model.training.data import DataSettings, OnPreparing, clips_of
 from k4d_world_model.training.learner import Batch, Learner, StepReport
 from k4d_world_model.training.metrics import Metrics
 from k4d_world_model.training.model_folder import write_model
 from k4d_world_model.training.optimisation import learning_rate, progress
 from k4d_world_model.training.order import Batches, ClipSource, ShuffledClips
+from k4d_world_model.training.pixel_clips import PixelClips
 from k4d_world_model.training.starting_model import starting_model
 from k4d_world_model.training.validation import sheet, validate
 
@@ -129,11 +130,14 @@ class _Run:
     def work(self, on_progress: OnProgress) -> RunState:
         """Trains until the budget or this part of it ends."""
         metrics = Metrics(self.run.out, self.state.step) if self.learner.accelerator.is_main_process else None
-        batches, before, started = self._batches(), self.state.seconds, time.monotonic()
+        before, started = self.state.seconds, time.monotonic()
+        stage, batches = None, self._batches(None)
         config, budget = self.config, self.config.budget
         while (done := progress(budget, self.state.step, self.state.seconds)) < 1:
             rate = learning_rate(config.schedule, config.optimiser.learning_rate, self.state.step, done)
-            report = self.learner.step(batches, rate, self.state.step + 1, config.stage(done))
+            if (now := config.stage(done)) != stage:
+                stage, batches = now, self._batches(now)
+            report = self.learner.step(batches, rate, self.state.step + 1)
             elapsed = self._agreed(time.monotonic() - started)
             self.state = replace(
                 self.state,
@@ -194,10 +198,14 @@ class _Run:
         processes: int = self.learner.accelerator.num_processes
         return self.config.batch_size * self.config.accumulation * processes
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self, stage: StageSettings | None) -> Iterator[Batch]:
+        """What follows on the clips learnt from so far, with as many of their frames as the stage shows."""
         accelerator, config = self.learner.accelerator, self.config
+        clips = self.clips
+        if stage and isinstance(clips, PixelClips):
+            clips = clips.with_frame_step(stage.frame_step)
         order = Batches(self.state.clips, config.batch_size, accelerator.process_index, accelerator.num_processes)
-        row = ShuffledClips(self.clips, config.seed)
+        row = ShuffledClips(clips, config.seed)
         on_cuda = accelerator.device.type == "cuda"
         return iter(DataLoader(row, batch_sampler=order, num_workers=config.loader_workers, pin_memory=on_cuda))
 

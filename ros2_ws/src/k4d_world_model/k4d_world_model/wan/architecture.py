@@ -76,6 +76,11 @@ class Architecture:
         pixels, for the codec "pixels".
     pointmap_latent_mean, pointmap_latent_std: of the pointmap half, after the codec's own normalisation.
     train_shift: shift of the noise levels in training.
+    reads_noise: whether the transformer is shown the noisy latents; a model that is not predicts in one step.
+    injection_rank: of the map by which the robot's latents enter the condition latents, 0 for a full one as published.
+    light_grid: how many directions of light a side are tried to tell where the robot's shadows fall, 0 for none; they
+        are spread over slopes of up to ``light_slope`` from the robot's z axis. Needs head "motion".
+    continues_surfaces: whether the model is told how surfaces around the robot would go on behind it. Needs the same.
 
     Raises ArchitectureError where the numbers contradict each other.
     """
@@ -94,6 +99,11 @@ class Architecture:
     pointmap_latent_std: float = 1.36
     train_shift: float = 1.0
     action_size: int = 0
+    reads_noise: bool = True
+    injection_rank: int = 0
+    light_grid: int = 0
+    light_slope: float = 0.8
+    continues_surfaces: bool = False
     codec: CodecSize = field(default_factory=CodecSize)
     transformer: TransformerSize = field(default_factory=TransformerSize)
     robot_tokens: RobotTokenSize = field(default_factory=RobotTokenSize)
@@ -117,6 +127,17 @@ class Architecture:
             raise ArchitectureError("head 'motion' needs the codec 'pixels' and the prior 'frozen_world'")
         if self.head == "residual" and self.prior != "frozen_world":
             raise ArchitectureError("head 'residual' needs the prior 'frozen_world'")
+        if not self.reads_noise and self.head == "velocity":
+            raise ArchitectureError("head 'velocity' is told from noise: reads_noise must be true")
+        if self.light_grid and (self.light_grid < 3 or self.head != "motion" or not self.light_slope > 0):
+            raise ArchitectureError(
+                "light_grid must be 0, or at least 3 with head 'motion' and light_slope above 0, got "
+                f"{self.light_grid}, {self.head!r} and {self.light_slope}"
+            )
+        if self.continues_surfaces and self.head != "motion":
+            raise ArchitectureError(f"continues_surfaces needs head 'motion', got {self.head!r}")
+        if self.injection_rank < 0:
+            raise ArchitectureError(f"injection_rank must be at least 0, got {self.injection_rank}")
         if self.prior == "frozen_world" and self.first_frame_geometry != "measured":
             raise ArchitectureError("prior 'frozen_world' needs first_frame_geometry 'measured'")
         if (self.condition == "actions") != (self.action_size > 0):
@@ -130,5 +151,5 @@ class Architecture:
 
     @property
     def in_channels(self) -> int:
-        """Channels that the transformer reads: noisy latents, mask, condition latents."""
-        return 2 * self.codec.latent_channels + MASK_CHANNELS
+        """Channels that the transformer reads: noisy latents unless it is not shown them, mask, condition latents."""
+        return (1 + self.reads_noise) * self.codec.latent_channels + MASK_CHANNELS

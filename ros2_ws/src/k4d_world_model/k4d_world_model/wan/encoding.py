@@ -9,8 +9,11 @@ from torch import Generator, Tensor
 
 from k4d_world_model.wan.architecture import MASK_CHANNELS, Architecture
 from k4d_world_model.wan.codec import Codec
+from k4d_world_model.wan.hints import Hints
 from k4d_world_model.wan.inputs import Inputs
 from k4d_world_model.wan.prior import frozen_world
+from k4d_world_model.wan.robot_shade import lighting_of
+from k4d_world_model.wan.surface_fill import surfaces_of
 
 # Tokens (b, 257, image_dim) of pictures (b, 3, H, W) in [-1, 1].
 ImageEncoder = Callable[[Tensor], Tensor]
@@ -23,6 +26,7 @@ class Encoded(NamedTuple):
     robot: (b, 4 + c, t, h, halves * w) its mask and latents; (b, T, action_size, 1, 1) for actions.
     image_embeddings: (b, 257, image_dim), None without an image encoder.
     prior: (b, c, t, h, 2 w) latents that the head starts from, None where it starts from nothing.
+    hints: what tells where light comes from and which surfaces go on behind the robot, as far as the model is told.
     """
 
     channels: Tensor
@@ -30,6 +34,7 @@ class Encoded(NamedTuple):
     image_embeddings: Tensor | None
     prior: Tensor | None
     inputs: Inputs
+    hints: Hints | None = None
 
 
 def encode(
@@ -52,7 +57,11 @@ def encode(
         )
     channels = torch.cat([first_frame_mask(condition), condition], dim=1)
     robot = encode_robot(inputs, architecture, codec, generator)
-    return Encoded(channels, robot, image_encoder(inputs.first_rgb) if image_encoder else None, prior, inputs)
+    hints = Hints(
+        lighting_of(inputs) if architecture.light_grid else None,
+        surfaces_of(inputs) if architecture.continues_surfaces else None,
+    )
+    return Encoded(channels, robot, image_encoder(inputs.first_rgb) if image_encoder else None, prior, inputs, hints)
 
 
 def encode_pair(

@@ -15,6 +15,10 @@ class Inputs(NamedTuple):
     rays: (b, 3, H, W) what a pixel sees at a depth of one metre, in the optical frame.
     scale, offset: (b, 3) metres = scale * normalised + offset.
     actions: (b, T, action_size), of size 0 where the model is not told any.
+    shadows: (b, K, T, H / 2, W / 2) bool, which of the scene's points the robot shades for light from each of K
+        directions; K is 0 where the model is not told any.
+    sides: (b, 8, H, W) normalised depths that the surfaces left, right, above and below of the filled hole would have
+        in it, then how many pixels away these are; (b, 0, H, W) where the model is not told.
     """
 
     first_rgb: Tensor
@@ -28,6 +32,14 @@ class Inputs(NamedTuple):
     scale: Tensor
     offset: Tensor
     actions: Tensor
+    shadows: Tensor
+    sides: Tensor
+
+    @property
+    def hole(self) -> Tensor:
+        """Where (b, 1, H, W) the background was filled, since the robot hides it in the first frame: 1, else 0."""
+        filled = (self.background_rgb != self.first_rgb) | (self.background_points != self.first_points)
+        return filled.any(dim=1, keepdim=True).to(self.first_rgb.dtype)
 
     def on_rays(self, depth: Tensor) -> Tensor:
         """Normalised points (b, 3, t, H, W) on the pixels' rays at normalised depths (b, 1, t, H, W)."""

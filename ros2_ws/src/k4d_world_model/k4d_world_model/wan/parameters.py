@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from k4d_world_model.wan.architecture import MASK_CHANNELS, Architecture
 from k4d_world_model.wan.head import head_channels
+from k4d_world_model.wan.robot_shade import shade_parameters
+from k4d_world_model.wan.surface_fill import fill_parameters
 from k4d_world_model.wan.transformer import REGIONS
 
 
@@ -42,6 +44,8 @@ def count_parameters(architecture: Architecture) -> ParameterCount:
         + _linear(d, 6 * d)
         + (2 * images + _linear(images, images) + _linear(images, d) + 2 * d if images else 0)
         + _robot_parameters(architecture)
+        + shade_parameters(architecture.light_grid)
+        + (fill_parameters() if architecture.continues_surfaces else 0)
         + 2 * d
         + _linear(d, head_channels(architecture) * patch)
     )
@@ -60,7 +64,9 @@ def _robot_parameters(architecture: Architecture) -> int:
         return d
     positions = inner * prod(tokens.grid) + (2 * inner if region.halves == 2 else 0)
     patch = _linear((MASK_CHANNELS + c) * tokens.patch**2, inner) + 2 * inner
-    return patch + positions + _linear(inner, d) + _linear(c, c)
+    rank = architecture.injection_rank
+    injection = c * rank + _linear(rank, c) if rank else _linear(c, c)
+    return patch + positions + _linear(inner, d) + injection
 
 
 def _linear(inputs: int, outputs: int) -> int:

@@ -54,7 +54,9 @@ def sample(
     not know, and where the latents are not finite.
     """
     check_guidance(sampling.guidance, architecture)
-    evaluate = _evaluation(transformer, encoded, sampling.guidance)
+    if not architecture.reads_noise and sampling.steps != 1:
+        raise SamplingError(f"a model that is not shown its noisy latents predicts in 1 step, got {sampling.steps}")
+    evaluate = _evaluation(transformer, encoded, sampling.guidance, reads_noise=architecture.reads_noise)
     scheduler = make_scheduler(sampling)
     latents = initial_noise(encoded.channels, seed)
     try:
@@ -115,7 +117,7 @@ def make_scheduler(sampling: SamplingConfig) -> Scheduler:
 
 
 def _evaluation(
-    transformer: RobotWorldTransformer, encoded: Encoded, guidance: Guidance
+    transformer: RobotWorldTransformer, encoded: Encoded, guidance: Guidance, *, reads_noise: bool
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """The transformer's output, float32, as a function of latents and timestep alone."""
     dtype = transformer.dtype
@@ -127,10 +129,10 @@ def _evaluation(
     def evaluate(latents: Tensor, timestep: Tensor) -> Tensor:
         outputs = []
         for item, injected in passes:
-            states = torch.cat([latents.to(dtype), injected], dim=1)
+            states = torch.cat([latents.to(dtype), injected], dim=1) if reads_noise else injected
             timesteps = timestep.to(latents.device).expand(len(latents))
             with transformer.cache_context(item.name):
-                output = transformer(states, timesteps, context, return_dict=False)[0]
+                output = transformer(states, timesteps, context, return_dict=False, hints=encoded.hints)[0]
             outputs.append(item.weight * output.float())
         return torch.stack(outputs).sum(dim=0)
 

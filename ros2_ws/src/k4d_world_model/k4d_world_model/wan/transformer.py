@@ -6,10 +6,15 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from diffusers import WanTransformer3DModel
 from diffusers.configuration_utils import register_to_config
+from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional
 
 from k4d_world_model.wan.architecture import MASK_CHANNELS, Architecture, RobotTokenSize
+from k4d_world_model.wan.hints import Hints
+from k4d_world_model.wan.robot_shade import RobotShade
 from k4d_world_model.wan.robot_tokens import ContextProcessor, DomainPatchEmbedding, RobotTokens, SharedRotaryEmbedding
+from k4d_world_model.wan.surface_fill import SurfaceFill
 
 # Tokens that a ViT-H/14 gives for one picture: 16 x 16 patches and one for all.
 IMAGE_TOKENS = 257
@@ -43,7 +48,8 @@ REGIONS: dict[str, Region | None] = {
 class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
     """Velocity, or whatever the head makes of it, of latents whose left half is the picture, whose right the pointmap.
 
-    ``hidden_states`` (b, 2 c + 4, t, h, 2 w) are noisy latents, mask and condition latents. ``encoder_hidden_states``
+    ``hidden_states`` (b, 2 c + 4, t, h, 2 w) are noisy latents, mask and condition latents; without ``reads_noise`` the
+    latter two alone. ``encoder_hidden_states``
     are the robot's mask and latents (b, 4 + c, t, h, halves * w), or their context as ``context`` made it once for all
     steps. Blocks are diffusers' own, so that its caches, quantisation, offloading and peft work on them.
     """
@@ -68,13 +74,18 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
         action_size: int = 0,
         robot_patch: int = 15,
         robot_grid: tuple[int, int, int] = (13, 4, 6),
+        reads_noise: bool = True,
+        injection_rank: int = 0,
+        light_grid: int = 0,
+        continues_surfaces: bool = False,
     ) -> None:
         width = num_attention_heads * attention_head_dim
+        in_channels = (1 + reads_noise) * latent_channels + MASK_CHANNELS
         super().__init__(
             patch_size=patch_size,
             num_attention_heads=num_attention_heads,
             attention_head_dim=attention_head_dim,
-            in_channels=2 * latent_channels + MASK_CHANNELS,
+            in_channels=in_channels,
             out_channels=out_channels,
             text_dim=8,
             freq_dim=freq_dim,
@@ -89,13 +100,17 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
         )
         self.region = REGIONS[condition]
         self.rope = SharedRotaryEmbedding(attention_head_dim, patch_size, rope_max_seq_len)
-        self.patch_embedding = DomainPatchEmbedding(2 * latent_channels + MASK_CHANNELS, width, patch_size)
+        self.patch_embedding = DomainPatchEmbedding(in_channels, width, patch_size)
         self.condition_embedder.text_embedder = self._robot_embedder(width)
         self.robot_projection = None
         if self.region is not None:
-            self.robot_projection = nn.Linear(latent_channels, latent_channels)
-            nn.init.zeros_(self.robot_projection.weight)
-            nn.init.zeros_(self.robot_projection.bias)
+            last = nn.Linear(injection_rank or latent_channels, latent_channels)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            first = nn.Linear(latent_channels, injection_rank, bias=False) if injection_rank else None
+            self.robot_projection = nn.Sequential(first, last) if first else last
+        self.shade = RobotShade(light_grid) if light_grid else None
+        self.fill = SurfaceFill() if continues_surfaces else None
         for block in self.blocks:
             block.attn2.set_processor(ContextProcessor(IMAGE_TOKENS if image_dim else 0))
 
@@ -139,14 +154,19 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
         encoder_hidden_states_image: Tensor | None = None,
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,
+        hints: Hints | None = None,
     ) -> Any:
-        """The output (b, out_channels, t, h, 2 w). A context from ``context`` means that ``inject`` was done, too."""
+        """The output (b, out_channels, t, h, 2 w). A context from ``context`` means that ``inject`` was done, too.
+
+        A model that is told of surfaces takes the depths of the motion head's fill from them, which are exact where the
+        transformer's would be about right; one that is told of light appends the robot's shade, as one more field.
+        """
         if encoder_hidden_states.ndim == 5:
-            noisy = self.config.latent_channels
+            noisy = self.config.latent_channels if self.config.reads_noise else 0
             channels = self.inject(hidden_states[:, noisy:], encoder_hidden_states)
             hidden_states = torch.cat([hidden_states[:, :noisy], channels], dim=1)
             encoder_hidden_states = encoder_hidden_states.to(hidden_states.dtype)
-        return super().forward(
+        output = super().forward(
             hidden_states,
             timestep,
             encoder_hidden_states,
@@ -154,6 +174,30 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
             return_dict=return_dict,
             attention_kwargs=attention_kwargs,
         )
+        if hints is None:
+            return output
+        fields = output[0]
+        if self.fill is not None and hints.surfaces is not None:
+            fields = _with_fill(fields, self.fill(hints.surfaces))
+        if self.shade is not None and hints.lighting is not None:
+            fields = torch.cat([fields, _cells(self.shade(hints.lighting), fields)], dim=1)
+        return (fields, *output[1:])
+
+
+def _with_fill(output: Tensor, depth: Tensor) -> Tensor:
+    """An output (b, c, t, h, 2 w) whose fill of the pointmap's half is ``depth`` (b, 1, H, W)."""
+    height, half = output.shape[3], output.shape[4] // 2
+    cells = rearrange(depth, "b 1 (h i) (w j) -> b (i j) 1 h w", h=height, w=half)
+    filled = output.clone()
+    filled[:, : cells.shape[1], :1, :, half:] = cells.to(output.dtype)
+    return filled
+
+
+def _cells(shade: Tensor, output: Tensor) -> Tensor:
+    """A field (b, 1, T - 1, h', w') as channels of the picture's cells of an output (b, c, t, h, 2 w)."""
+    frames, height, half = output.shape[2], output.shape[3], output.shape[4] // 2
+    cells = rearrange(shade, "b 1 (t k) (h i) (w j) -> b (k i j) t h w", t=frames - 1, h=height, w=half)
+    return functional.pad(cells.to(output.dtype), (0, half, 0, 0, 1, 0))
 
 
 class ActionTokens(nn.Module):
@@ -196,5 +240,9 @@ def build_transformer(architecture: Architecture, out_channels: int) -> RobotWor
         action_size=architecture.action_size,
         robot_patch=architecture.robot_tokens.patch,
         robot_grid=architecture.robot_tokens.grid,
+        reads_noise=architecture.reads_noise,
+        injection_rank=architecture.injection_rank,
+        light_grid=architecture.light_grid,
+        continues_surfaces=architecture.continues_surfaces,
     )
     return transformer

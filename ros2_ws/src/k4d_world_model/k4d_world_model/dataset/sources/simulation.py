@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ try:
     from k4d_simulation.generation import SimulatedEpisode, generate_episode
     from k4d_simulation.perturbation import PERTURBATIONS, Perturbation
     from k4d_simulation.rendering import RenderingSettings
+    from k4d_simulation.robot_meshes import Meshes
     from k4d_simulation.scene import Scene, build_scene
     from k4d_simulation.scene_config import SceneConfig
     from k4d_simulation.tasks import check_task
@@ -39,7 +40,8 @@ class SimulationConfig:
     ``robot`` and ``scene`` are YAML files as in config/robots and config/scenes, relative to the source's own file.
     ``episodes`` scenes are drawn from the seeds ``seed``, ``seed`` + 1 ..., their ``tasks`` in turn. Of each task, the
     first is done by the expert; ``with_failures`` the next ones are spoilt in each of the paper's nine ways, and for
-    reach by a near miss, before it is the expert's turn again. ``meshes`` "reduced" draws the robot faster.
+    reach by a near miss, before it is the expert's turn again. Fewer ``samples`` and texels of the shadow map
+    (``shadow_map_px`` a side) and ``meshes`` "reduced" or "coarse" draw faster.
 
     Raises DatasetError on values out of range.
     """
@@ -54,7 +56,8 @@ class SimulationConfig:
     width: int = 720
     shadows: bool = True
     samples: int = 4
-    meshes: Literal["full", "reduced"] = "reduced"
+    shadow_map_px: int = 2048
+    meshes: Meshes = "reduced"
     with_failures: bool = True
 
     def __post_init__(self) -> None:
@@ -101,7 +104,7 @@ class SimulationSource:
         self._config, self._robot = config, robot
         try:
             self._scene_config = read_configuration(root / config.scene, SceneConfig)
-            self._settings = RenderingSettings(shadows=config.shadows, samples=config.samples)
+            self._settings = RenderingSettings(config.shadows, config.samples, config.shadow_map_px)
             for task in config.tasks:
                 check_task(robot, task)
         except ValueError as error:
@@ -157,6 +160,7 @@ class SimulationSource:
     def _info(self, episode_id: str, scene: Scene, made: SimulatedEpisode) -> EpisodeInfo:
         config = self._config
         drawing = f"{config.meshes} meshes, shadows {config.shadows}, {config.samples} samples"
+        drawing += f", shadow map {config.shadow_map_px} px"
         return EpisodeInfo(
             episode_id, config.name, self._robot.robot.name, made.task, made.variant, scene.caption,
             describe_still(scene), made.success, made.seed,

@@ -31,6 +31,15 @@ def test_an_exact_prediction_gives_its_scale_and_offset(robot):
     np.testing.assert_allclose(apply(fit, predicted_from(points))[mask], points[mask], atol=1e-5)
 
 
+@pytest.mark.parametrize(("away", "is_left"), [(0.003, True), (0.03, False)])
+def test_points_that_are_metres_already_are_left_alone(robot, away, is_left):
+    points, mask = robot
+    predicted = np.nan_to_num(points, nan=3.0) + np.float32([0.0, 0.0, away])
+    fit = recover_metric(predicted, points, mask)
+    assert np.array_equal(apply(fit, predicted), predicted) == is_left
+    assert fit.residual == pytest.approx(away if is_left else 0.0, abs=1e-5)
+
+
 def test_a_third_of_outliers_does_not_move_it(robot):
     points, mask = robot
     predicted = predicted_from(points, noise=0.003)

@@ -10,6 +10,9 @@ from k4d_world_model.rollout import MetricFit
 FEWEST_PIXELS = 100
 # Metres between the 5th and 95th percentile below which the robot tells an axis' offset but not its scale.
 SMALLEST_SPREAD = 0.02
+# Metres: the median error up to which points count as metres already. A fit would carry the noise of the robot's points
+# into the whole scene, where it grows with the distance from the robot.
+ALREADY_METRIC = 0.005
 # A fitted scale beyond these comes from points that do not follow the robot.
 SCALE_RANGE = (0.1, 10.0)
 
@@ -39,7 +42,8 @@ def recover_metric(
     ``frames`` count, and there only pixels whose neighbours are robot, too, and whose prediction is finite. At most
     50,000 of these are used, evenly spread.
 
-    With fewer than FEWEST_PIXELS of them scale is 1, offset 0 and residual NaN. An axis along which the robot spans
+    Points whose median error is up to ALREADY_METRIC are left as they are. With fewer than FEWEST_PIXELS of them scale
+    is 1, offset 0 and residual NaN. An axis along which the robot spans
     less than SMALLEST_SPREAD, or whose fitted scale leaves SCALE_RANGE, keeps scale 1 and gets an offset alone. The
     fit's ``reason`` says so.
     """
@@ -49,6 +53,9 @@ def recover_metric(
     if count < FEWEST_PIXELS:
         reason = f"the robot is hardly visible: {count} pixels inside its silhouette, {FEWEST_PIXELS} are needed"
         return MetricFit(np.ones(3), np.zeros(3), float("nan"), count, reason)
+    distance = float(np.median(np.linalg.norm(predicted - true, axis=-1)))
+    if distance <= ALREADY_METRIC:
+        return MetricFit(np.ones(3), np.zeros(3), distance, count, "")
     spread = slice(None, None, -(-count // _MOST_PIXELS))
     predicted, true = predicted[spread], true[spread]
     lines = [_fit_axis(predicted[:, k], true[:, k], "xyz"[k]) for k in range(3)]

@@ -49,9 +49,9 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
     """Velocity, or whatever the head makes of it, of latents whose left half is the picture, whose right the pointmap.
 
     ``hidden_states`` (b, 2 c + 4, t, h, 2 w) are noisy latents, mask and condition latents; without ``reads_noise`` the
-    latter two alone. ``encoder_hidden_states``
-    are the robot's mask and latents (b, 4 + c, t, h, halves * w), or their context as ``context`` made it once for all
-    steps. Blocks are diffusers' own, so that its caches, quantisation, offloading and peft work on them.
+    latter two alone. ``encoder_hidden_states`` are the robot's mask and latents (b, 4 + c, t, h, halves * w), or their
+    context as ``context`` made it once for all steps. Blocks are diffusers' own, so that its caches, quantisation,
+    offloading and peft work on them.
     """
 
     _keys_to_ignore_on_load_unexpected: ClassVar = ["norm_added_q", "condition_embedder.text_embedder.linear"]
@@ -158,8 +158,8 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
     ) -> Any:
         """The output (b, out_channels, t, h, 2 w). A context from ``context`` means that ``inject`` was done, too.
 
-        A model that is told of surfaces takes the depths of the motion head's fill from them, which are exact where the
-        transformer's would be about right; one that is told of light appends the robot's shade, as one more field.
+        A model that is told of surfaces takes the depths of the motion head's fill from them alone; one that is told of
+        light appends the robot's shade, as one more field. With ``hints`` the result is a tuple whatever ``return_dict``.
         """
         if encoder_hidden_states.ndim == 5:
             noisy = self.config.latent_channels if self.config.reads_noise else 0

@@ -159,7 +159,8 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
         """The output (b, out_channels, t, h, 2 w). A context from ``context`` means that ``inject`` was done, too.
 
         A model that is told of surfaces takes the depths of the motion head's fill from them alone; one that is told of
-        light appends the robot's shade, as one more field. With ``hints`` the result is a tuple whatever ``return_dict``.
+        light appends the robot's shade, as one more field. With ``hints`` a tuple is returned,
+        whatever ``return_dict``.
         """
         if encoder_hidden_states.ndim == 5:
             noisy = self.config.latent_channels if self.config.reads_noise else 0

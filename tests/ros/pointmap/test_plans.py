@@ -10,7 +10,7 @@ from k4d_msgs.msg import PointmapSequence
 from nav_msgs.msg import Path as PathMessage
 from sensor_msgs.msg import JointState
 
-from k4d_kinematics import se3
+from k4d_kinematics import se3, tool_path
 from k4d_kinematics.camera import Camera
 from k4d_kinematics.pipeline import render_trajectory
 from k4d_kinematics.rendering import Renderer, RenderSettings
@@ -35,7 +35,7 @@ def test_a_plan_of_the_arm_becomes_the_pipelines_sequence(
     parent: str,
     T_parent_cam: np.ndarray,
 ) -> None:
-    graph = start(plan_frames=FRAMES)
+    graph = start(plan_frames=FRAMES, tool_link=panda.tool_link)
     summaries, frames = collect(graph, name)
     graph.ready(panda.home)
     goal = panda.home[:7] + np.linspace(-0.3, 0.3, 7)
@@ -63,6 +63,10 @@ def test_a_plan_of_the_arm_becomes_the_pipelines_sequence(
         T_base_cam = transform_from_message(frame.t_base_cam)
         np.testing.assert_allclose(T_base_cam @ sequence.T_cam_base[index], np.eye(4), atol=1e-9)
         np.testing.assert_allclose(frame.joint_state.position, sequence.positions[index])
+        tool = tool_path(panda.robot, panda.tool_link, sequence.positions)
+        assert frame.tool_frame_id.endswith(panda.tool_link)
+        np.testing.assert_allclose(transform_from_message(frame.t_base_tool), tool.T_base_tool[index], atol=1e-9)
+        assert frame.gripper_opening == pytest.approx(tool.opening[index])
         seen = np.isfinite(shown(frame)[..., 2])
         np.testing.assert_array_equal(np.frombuffer(frame.mask.data, np.uint8).reshape(seen.shape) == 255, seen)
         assert (seen & sequence.mask[index]).sum() > 0.99 * (seen | sequence.mask[index]).sum() > 0

@@ -8,6 +8,7 @@ from std_msgs.msg import Header
 
 from k4d_kinematics import Camera
 from k4d_kinematics.ros.conversions import camera_message
+from k4d_world_model.errors import ConditioningError
 from k4d_world_model.ros.conversions import coloured_cloud
 from k4d_world_model.ros.observation import Observation
 
@@ -80,6 +81,21 @@ def test_without_a_lens_nothing_is_resampled() -> None:
     np.testing.assert_array_equal(told.robot_points, inputs.points)
     np.testing.assert_array_equal(told.first_points[..., 2], inputs.depth_m)
     assert told.frame_count == COUNT
+
+
+def test_the_tools_path_comes_with_the_pointmaps() -> None:
+    inputs = Inputs()
+    assert observed(inputs).conditioning().tool is None
+    for index, frame in enumerate(inputs.frames):
+        frame.tool_frame_id, frame.gripper_opening = "tcp", 0.01 * index
+        frame.t_base_tool.translation.x = 0.1 * index
+    tool = observed(inputs).conditioning().tool
+    assert tool is not None
+    np.testing.assert_allclose(tool.T_base_tool[:, 0, 3], 0.1 * np.arange(COUNT))
+    np.testing.assert_allclose(tool.opening, 0.01 * np.arange(COUNT))
+    inputs.frames[2].tool_frame_id = "other"
+    with pytest.raises(ConditioningError, match="frame 2 has 'other'"):
+        observed(inputs).conditioning()
 
 
 @pytest.mark.parametrize("depth", [0.0, -1.0, np.nan, np.inf])

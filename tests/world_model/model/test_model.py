@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
+from k4d_kinematics import ToolPath
 from k4d_world_model import prediction
 from k4d_world_model.dataset.normalization import Normalization
 from k4d_world_model.errors import (
@@ -78,21 +79,23 @@ def test_steps_are_told_and_may_be_replaced(moves, conditioning):
         moves.predict(conditioning, seed=1, steps=0)
 
 
-def test_a_model_of_one_step_reads_no_noise_and_tells_the_light(
+def test_a_model_of_one_step_reads_no_noise_and_tells_light_and_contact(
     motion_architecture, make_transformer, make_conditioning, tmp_path
 ):
-    architecture = replace(
-        motion_architecture, reads_noise=False, injection_rank=5, light_grid=3, continues_surfaces=True
-    )
+    told = {"light_grid": 3, "continues_surfaces": True, "moves_objects": True}
+    architecture = replace(motion_architecture, reads_noise=False, injection_rank=5, **told)
     save_checkpoint(tmp_path / "checkpoint", make_transformer(architecture), architecture)
     model = WanWorldModel.open(replace(MOTION, sampling=replace(EULER, steps=1)), tmp_path)
-    start = make_conditioning(9, 16, 24)
+    tool = ToolPath(np.tile(np.eye(4), (9, 1, 1)), np.zeros(9))
+    start = replace(make_conditioning(9, 16, 24), tool=tool)
     up = np.tile(np.diag([1.0, -1.0, -1.0, 1.0]), (9, 1, 1))  # towards the camera: the wall lies in shadow
     lit = model.predict(replace(start, T_cam_base=up), seed=1)
     np.testing.assert_array_equal(lit.rgb, model.predict(replace(start, T_cam_base=up), seed=2).rgb)
     assert (lit.rgb != model.predict(start, seed=1).rgb).any()
     with pytest.raises(SamplingError, match="predicts in 1 step, got 3"):
         model.predict(start, seed=1, steps=3)
+    with pytest.raises(ConditioningError, match="tool_link"):
+        model.predict(replace(start, tool=None), seed=1)
 
 
 def test_what_is_missing_is_named(moves, conditioning, make_conditioning):

@@ -87,7 +87,12 @@ def test_parameters_of_action_tokens_are_counted(actions_architecture):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"reads_noise": False}, {"injection_rank": 5}, {"light_grid": 3}, {"continues_surfaces": True}],
+    [
+        {"reads_noise": False},
+        {"injection_rank": 5},
+        {"light_grid": 3},
+        {"continues_surfaces": True, "moves_objects": True},
+    ],
     ids=["one step", "narrow injection", "light", "surfaces"],
 )
 def test_parameters_of_what_a_small_model_leaves_out_or_adds_are_counted(motion_architecture, changes):

@@ -9,8 +9,9 @@ from einops import rearrange
 
 from k4d_kinematics import Camera, light_directions
 from k4d_world_model.errors import SampleError
+from k4d_world_model.still_scene import SURFACES
 from k4d_world_model.training.augmentation import augmented, mirrored, recoloured
-from k4d_world_model.training.clip import read_clip, write_clip
+from k4d_world_model.training.clip import TrainingClip, read_clip, write_clip
 from k4d_world_model.training.config import AugmentationSettings
 from k4d_world_model.training.preparing import clip_of
 from k4d_world_model.wan.inputs import Inputs
@@ -18,7 +19,7 @@ from k4d_world_model.wan.inputs import Inputs
 from .conftest import ARCHITECTURE, FRAMES, HEIGHT, WIDTH, make_episode
 
 # In-painting solves a linear system, whose rounding depends on the order of its unknowns.
-FILLED = ("background_rgb", "background_points", "sides")
+FILLED = ("background_rgb", "background_points", "behind_rgb", "behind_points", "surfaces")
 
 
 def test_a_clip_comes_back_from_disk(clip, tmp_path) -> None:
@@ -38,11 +39,38 @@ def test_a_clip_comes_back_from_disk(clip, tmp_path) -> None:
     assert not clip.valid.all()
 
 
+@pytest.fixture
+def with_movers(clip) -> TrainingClip:
+    """The clip with two things that move, one of them without pixels."""
+    generator = np.random.default_rng(5)
+    pixels = torch.zeros(2, HEIGHT, WIDTH, dtype=torch.bool)
+    pixels[0, 3:5, 4:9] = True
+    path, evidence = (torch.from_numpy(generator.random((2, FRAMES, n)).astype(np.float32)) for n in (3, 6))
+    inputs = clip.inputs._replace(mover_pixels=pixels, mover_path=path, mover_evidence=evidence)
+    return clip._replace(inputs=inputs)
+
+
+def test_things_that_move_come_back_frame_by_frame(with_movers, tmp_path) -> None:
+    write_clip(tmp_path / "clip.safetensors", with_movers)
+    some = read_clip(tmp_path / "clip.safetensors", "clip", 0, 4).inputs
+    assert torch.equal(some.mover_pixels, with_movers.inputs.mover_pixels)
+    assert torch.equal(some.mover_path, with_movers.inputs.mover_path[:, ::4])
+    assert torch.equal(some.mover_evidence, with_movers.inputs.mover_evidence[:, ::4])
+
+
+def test_in_the_mirror_things_move_the_other_way(with_movers) -> None:
+    there, here = mirrored(with_movers).inputs, with_movers.inputs
+    assert torch.equal(there.mover_pixels, here.mover_pixels.flip(-1))
+    assert torch.equal(there.mover_path[..., 0], -here.mover_path[..., 0])
+    assert torch.equal(there.mover_path[..., 1:], here.mover_path[..., 1:])
+    assert torch.equal(there.mover_evidence, here.mover_evidence)
+
+
 def test_a_clip_takes_little_space(clip, tmp_path) -> None:
     write_clip(tmp_path / "clip.safetensors", clip)
     pixels = FRAMES * HEIGHT * WIDTH
     robot = int(clip.inputs.robot_mask.sum())
-    single = 4 * (9 + 8) * HEIGHT * WIDTH + 6 * HEIGHT * WIDTH + 9 * pixels / 4 / 8
+    single = 4 * (9 + 3 + 2 * SURFACES) * HEIGHT * WIDTH + 9 * HEIGHT * WIDTH + 9 * pixels / 4 / 8
     expected = 5 * pixels + 2 * pixels / 8 + 5 * robot + single
     assert (tmp_path / "clip.safetensors").stat().st_size < expected + 2500
 

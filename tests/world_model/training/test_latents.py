@@ -141,7 +141,12 @@ def test_training_sees_what_a_prediction_sees(dataset, base, tmp_path, monkeypat
         offset=nothing,
         actions=nothing,
         shadows=nothing,
-        sides=nothing,
+        surfaces=nothing,
+        behind_rgb=nothing,
+        behind_points=nothing,
+        mover_pixels=nothing,
+        mover_path=nothing,
+        mover_evidence=nothing,
     )
     expected = encode(inputs, ARCHITECTURE, parts.codec, parts.image_encoder)
     clean = encode_pair(clip.rgb[None], clip.scene_points[None], ARCHITECTURE, parts.codec)

@@ -16,6 +16,7 @@ from k4d_kinematics.rendering import Renderer, RenderSettings, RobotImage
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot
 from k4d_kinematics.surface import RobotSurface, prepare_surface
+from k4d_kinematics.tool_path import ToolPath, tool_path
 from k4d_kinematics.trajectory import JointTrajectory
 from k4d_kinematics.trajectory_files import read_trajectory, write_trajectory
 from k4d_kinematics.transforms import RecordedTransforms, StaticEdge, StaticTransforms, TransformSource
@@ -45,6 +46,7 @@ __all__ = [
     "StaticEdge",
     "StaticTransforms",
     "ToolGoal",
+    "ToolPath",
     "TransformSource",
     "cast_shadows",
     "complete",
@@ -59,5 +61,6 @@ __all__ = [
     "read_recorded_transforms",
     "read_trajectory",
     "render_trajectory",
+    "tool_path",
     "write_trajectory",
 ]

@@ -10,7 +10,10 @@ from k4d_kinematics.cast_shadows import cast_shadows
 from k4d_kinematics.ik import DampedLeastSquaresIk
 from k4d_kinematics.rendering import Renderer, RenderSettings
 from k4d_kinematics.robot import Robot
+from k4d_kinematics.scene_planes import find_planes
 from k4d_kinematics.surface import prepare_surface
+from k4d_kinematics.tool_contact import carried
+from k4d_kinematics.tool_path import tool_path
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +40,9 @@ def compile_kernels() -> float:
             Renderer(surface, camera, settings).render_sequence(T_cam_link)
     lit = np.ones((2, 2, 2, 3), np.float32)
     cast_shadows(lit, np.ones((2, 2, 2), np.bool_), lit[0], [[0.0, 0.0, 1.0]])
+    find_planes(np.ones((24, 32)), np.ones((24, 32), np.bool_))
+    tool = tool_path(robot, "tip", np.zeros((2, 1)))
+    carried(tool, [np.zeros((1, 3))] * 2, np.zeros((1, 3)), np.full(1, 0.02), np.full(1, 0.05))
     solver = DampedLeastSquaresIk(robot, "tip")
     solver.solve(solver.tool_pose(np.array([0.1])), np.zeros(1))
     return time.monotonic() - started

@@ -6,6 +6,7 @@ from k4d_kinematics import se3
 from k4d_kinematics.pointmap import PointmapSequence
 from k4d_kinematics.rendering import Renderer
 from k4d_kinematics.robot import Robot
+from k4d_kinematics.tool_path import tool_path
 from k4d_kinematics.trajectory import JointTrajectory
 from k4d_kinematics.transforms import TransformSource
 
@@ -17,13 +18,15 @@ def render_trajectory(
     transforms: TransformSource,
     *,
     mount_link: str | None = None,
+    tool_link: str = "",
     workers: int = 1,
 ) -> PointmapSequence:
     """The robot pointmaps of ``trajectory`` as ``renderer``'s camera sees them, rendered by ``workers`` threads.
 
     The camera's place comes from ``transforms`` at each time of the trajectory relative to ``mount_link``, the link
-    that the camera rides on, or the root link (default) for one that does not. Raises JointStateError when the
-    trajectory lacks a joint, RobotModelError on an unknown link and TransformError when its place is not known.
+    that the camera rides on, or the root link (default) for one that does not. The path of ``tool_link`` goes with them
+    where it is given. Raises JointStateError when the trajectory lacks a joint, RobotModelError on an unknown link and
+    TransformError when the camera's place is not known.
     """
     positions = robot.order_positions(trajectory.joint_names, trajectory.positions)  # (T, J)
     T_base_link = robot.forward_kinematics(positions)  # (T, L, 4, 4)
@@ -41,6 +44,7 @@ def render_trajectory(
         camera=renderer.camera,
         link_ids=images.link_ids,
         rgb=images.rgb,
+        tool=tool_path(robot, tool_link, positions) if tool_link else None,
     )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from k4d_kinematics import se3
 from k4d_kinematics.camera import Camera
 from k4d_kinematics.errors import RenderingError
+from k4d_kinematics.tool_path import ToolPath
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class PointmapSequence:
     positions: (T, J) joint positions, radians or metres, named by ``joint_names``.
     link_ids: (T, H, W) int16 index of the link seen, -1 outside; None where not asked for.
     rgb: (T, H, W, 3) uint8 rendered robot, black outside; None where not asked for.
+    tool: the tool's path at ``times``; None where no link is known to be the tool.
 
     Raises RenderingError when shapes or types do not fit each other.
     """
@@ -34,6 +36,7 @@ class PointmapSequence:
     camera: Camera
     link_ids: NDArray[np.int16] | None = None
     rgb: NDArray[np.uint8] | None = None
+    tool: ToolPath | None = None
 
     def __post_init__(self) -> None:
         count, size = len(self.times), (self.camera.image_height, self.camera.image_width)
@@ -53,6 +56,8 @@ class PointmapSequence:
                 )
         if count == 0 or (np.diff(self.times) <= 0).any():
             raise RenderingError(f"times must be at least one and strictly increasing, got {self.times}")
+        if self.tool is not None and len(self.tool.opening) != count:
+            raise RenderingError(f"tool must have {count} poses, one per time, got {len(self.tool.opening)}")
 
     @property
     def points_base(self) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from k4d_kinematics import Camera, JointTrajectory, PointmapSequence, se3
+from k4d_kinematics import Camera, JointTrajectory, PointmapSequence, ToolPath, se3
 from k4d_world_model.errors import ConditioningError
 
 
@@ -25,6 +25,7 @@ class Conditioning:
         gives it; NaN where it measured nothing, None without one.
     joints: the planned positions at exactly ``times``, None where unknown.
     robot_sha256: hash of the robot's description, empty where unknown.
+    tool: where the tool is at ``times`` and how far its gripper is open; None where no link is known to be the tool.
 
     Raises ConditioningError when shapes, types or times do not fit each other.
     """
@@ -39,6 +40,7 @@ class Conditioning:
     first_points: NDArray[np.float32] | None = None
     joints: JointTrajectory | None = None
     robot_sha256: str = ""
+    tool: ToolPath | None = None
 
     def __post_init__(self) -> None:
         size, count = (self.camera.image_height, self.camera.image_width), len(self.times)
@@ -57,6 +59,8 @@ class Conditioning:
             raise ConditioningError("robot_points must be finite exactly where robot_mask is True")
         if self.joints is not None and not np.array_equal(self.joints.times, self.times):
             raise ConditioningError("joints must be given at exactly the conditioning's times; resample them first")
+        if self.tool is not None and len(self.tool.opening) != count:
+            raise ConditioningError(f"tool must have one pose for each of {count} times, got {len(self.tool.opening)}")
 
     def _check(
         self, name: str, array: NDArray[np.generic] | None, shape: tuple[int, ...], dtype: type[np.generic]
@@ -82,7 +86,7 @@ class Conditioning:
         joints = JointTrajectory(pointmaps.joint_names, pointmaps.times, pointmaps.positions)
         return cls(
             first_frame, pointmaps.points_cam, pointmaps.mask, pointmaps.times, pointmaps.camera, pointmaps.T_cam_base,
-            pointmaps.rgb, first_points, joints, robot_sha256,
+            pointmaps.rgb, first_points, joints, robot_sha256, pointmaps.tool,
         )  # fmt: skip
 
     @property

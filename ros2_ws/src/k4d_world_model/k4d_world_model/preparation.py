@@ -6,9 +6,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from k4d_kinematics import JointTrajectory, cast_shadows, light_directions, se3
+from k4d_kinematics import JointTrajectory, ToolPath, se3
 from k4d_world_model.conditioning import Conditioning
-from k4d_world_model.continuation import continued_depths
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.normalization import (
     Normalization,
@@ -17,7 +16,8 @@ from k4d_world_model.dataset.normalization import (
     normalization_by,
 )
 from k4d_world_model.errors import ConditioningError, EpisodeError, RobotNotVisibleError
-from k4d_world_model.fill import fill_colours, fill_points, robot_hole
+from k4d_world_model.fill import fill_colours, robot_hole
+from k4d_world_model.scene_preparation import PreparedScene, no_movers, prepare_scene
 from k4d_world_model.wan.architecture import Architecture
 from k4d_world_model.wan.inputs import Inputs
 
@@ -36,43 +36,20 @@ def prepare(
     """
     _check(conditioning, architecture)
     normalization = normalization or _normalization(conditioning, architecture)
-    first_points = conditioning.first_points
-    hole = robot_hole(conditioning.robot_points[0], conditioning.robot_mask[0], first_points)
-    background_rgb = fill_colours(conditioning.first_frame, hole)
     robot_rgb = conditioning.robot_rgb
     if robot_rgb is None:
         robot_rgb = np.zeros((*conditioning.robot_mask.shape, 3), np.uint8)
-    sides = np.zeros((0, architecture.height, architecture.width), np.float32)
-    shadows = np.zeros((0, conditioning.frame_count, architecture.height // 2, architecture.width // 2), np.bool_)
-    if architecture.first_frame_geometry == "ramp" or first_points is None:
-        shown = ramp(architecture.height, architecture.width)
-        background = shown
-    else:
-        whole = fill_points(first_points, ~np.isfinite(first_points[..., 2]), conditioning.camera)
-        shown = _points(whole, normalization)
-        behind = fill_points(first_points, hole, conditioning.camera)
-        background = _points(behind, normalization)
-        if architecture.light_grid:
-            shadows = _shadows(conditioning, architecture, behind)
-        if architecture.continues_surfaces:
-            depths, distances = continued_depths(behind[..., 2].astype(np.float64), hole)
-            depths = (depths - normalization.offset[2]) / normalization.scale[2]
-            sides = np.concatenate([depths, distances]).astype(np.float32)
     robot_points, mask = normalised_points(conditioning.robot_points, normalization)
     inputs = Inputs(
         first_rgb=_batch(_picture(conditioning.first_frame)),
-        first_points=_batch(shown),
         robot_rgb=_batch(normalised_pictures(robot_rgb)),
         robot_points=_batch(robot_points),
         robot_mask=_batch(mask),
-        background_rgb=_batch(_picture(background_rgb)),
-        background_points=_batch(background),
         rays=_batch(_rays(conditioning)),
         scale=_batch(normalization.scale),
         offset=_batch(normalization.offset),
         actions=_batch(_actions(conditioning, architecture)),
-        shadows=_batch(shadows),
-        sides=_batch(sides),
+        **{name: _batch(part) for name, part in _scene_parts(conditioning, architecture, normalization).items()},
     )
     return inputs, normalization
 
@@ -85,11 +62,13 @@ def prepare_target(
     return torch.from_numpy(normalised_pictures(rgb)), torch.from_numpy(planes), torch.from_numpy(valid)
 
 
-def conditioning_of(episode: Episode, robot_rgb: NDArray[np.uint8] | None = None) -> Conditioning:
+def conditioning_of(
+    episode: Episode, robot_rgb: NDArray[np.uint8] | None = None, tool: ToolPath | None = None
+) -> Conditioning:
     """What the episode's start would have given a prediction: first frame, first points, robot pointmaps.
 
-    ``robot_rgb`` (T, H, W, 3) is the rendered robot; without it the recorded pictures are masked. Raises EpisodeError
-    where the episode has no camera, robot pointmaps, or poses.
+    ``robot_rgb`` (T, H, W, 3) is the rendered robot; without it the recorded pictures are masked. ``tool`` is the path
+    of its tool. Raises EpisodeError where the episode has no camera, robot pointmaps, or poses.
     """
     needed = ("camera", "robot_points", "robot_mask", "T_world_cam", "T_world_base")
     missing = [name for name in needed if getattr(episode, name) is None]
@@ -114,6 +93,7 @@ def conditioning_of(episode: Episode, robot_rgb: NDArray[np.uint8] | None = None
         robot_rgb=robot_rgb,
         first_points=None if episode.scene_points is None else episode.scene_points[0],
         joints=None if joints is None else JointTrajectory(joints.joint_names, times, joints.positions),
+        tool=tool,
     )
 
 
@@ -137,6 +117,8 @@ def _check(conditioning: Conditioning, architecture: Architecture) -> None:
             raise ConditioningError("first_points hold no measurement at all; the depth image must have some")
     if architecture.condition in ("robot_rgb_and_pointmap", "robot_rgb") and conditioning.robot_rgb is None:
         raise ConditioningError("this model reads the robot's picture: render the pointmaps with colours")
+    if architecture.moves_objects and conditioning.tool is None:
+        raise ConditioningError("this model follows what the tool carries: name the robot's tool_link")
     if architecture.condition == "actions" and conditioning.joints is None:
         raise ConditioningError("this model reads joint positions, and the conditioning has none")
 
@@ -165,19 +147,46 @@ def _actions(conditioning: Conditioning, architecture: Architecture) -> NDArray[
     return positions.astype(np.float32)
 
 
-def _shadows(
-    conditioning: Conditioning, architecture: Architecture, scene_points: NDArray[np.float32]
-) -> NDArray[np.bool_]:
-    """(K, T, H / 2, W / 2) where the robot would shade the scene's points (H, W, 3), for each direction of light."""
-    directions = light_directions(architecture.light_grid, architecture.light_slope)
-    R_cam_base = conditioning.T_cam_base[0, :3, :3]
-    corners = [scene_points[i::2, j::2] for i in (0, 1) for j in (0, 1)]
-    return cast_shadows(
-        conditioning.robot_points[:, ::2, ::2],
-        conditioning.robot_mask[:, ::2, ::2],
-        np.mean(corners, axis=0, dtype=np.float32),
-        directions @ R_cam_base.T,
-    )
+def _scene_parts(
+    conditioning: Conditioning, architecture: Architecture, by: Normalization
+) -> dict[str, NDArray[np.generic]]:
+    """The parts of the inputs that tell of the scene, by name."""
+    if architecture.first_frame_geometry == "ramp" or conditioning.first_points is None:
+        shown = ramp(architecture.height, architecture.width)
+        hole = robot_hole(conditioning.robot_points[0], conditioning.robot_mask[0], conditioning.first_points)
+        background = _picture(fill_colours(conditioning.first_frame, hole))
+        parts = dict.fromkeys(("first_points", "background_points", "behind_points"), shown)
+        return parts | dict.fromkeys(("background_rgb", "behind_rgb"), background) | _hints(None, architecture, by)
+    scene = prepare_scene(conditioning, architecture)
+    return {
+        "first_points": _points(scene.first_points, by),
+        "background_rgb": _picture(scene.background.rgb),
+        "background_points": _points(scene.background.points, by),
+        "behind_rgb": _picture(scene.behind.rgb),
+        "behind_points": _points(scene.behind.points, by),
+    } | _hints(scene, architecture, by)
+
+
+def _hints(
+    scene: PreparedScene | None, architecture: Architecture, by: Normalization
+) -> dict[str, NDArray[np.generic]]:
+    frames, height, width = architecture.frames, architecture.height, architecture.width
+    surfaces = np.zeros((0, height, width), np.float32)
+    shadows = np.zeros((0, frames, height // 2, width // 2), np.bool_)
+    movers = no_movers(frames, height, width)
+    if scene is not None:
+        shadows = shadows if scene.shadows is None else scene.shadows
+        movers = scene.movers or movers
+        if scene.surfaces is not None:
+            depths = (scene.surfaces.depths - by.offset[2]) / by.scale[2]
+            surfaces = np.concatenate([depths, scene.surfaces.reached]).astype(np.float32)
+    return {
+        "shadows": shadows,
+        "surfaces": surfaces,
+        "mover_pixels": movers.pixels,
+        "mover_path": movers.path,
+        "mover_evidence": movers.evidence,
+    }
 
 
 def _picture(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

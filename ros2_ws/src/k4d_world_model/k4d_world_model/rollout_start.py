@@ -99,6 +99,7 @@ def start_of_picture(files: PictureFiles, frames: int, cache_dir: Path | None = 
         Renderer(configured.surface, pinhole.camera, RenderSettings(rgb=True)),
         StaticTransforms([StaticEdge(config.parent_frame, pinhole.camera.frame_id, T_parent_rect)]),
         mount_link=config.parent_frame,
+        tool_link=configured.tool_link,
     )
     conditioning = Conditioning.from_pointmaps(
         pinhole.picture(picture),

@@ -24,6 +24,7 @@ from k4d_kinematics.ros.conversions import (
 )
 from k4d_kinematics.ros.plan import Plan
 from k4d_kinematics.surface import RobotSurface
+from k4d_kinematics.tool_path import tool_path
 from k4d_kinematics.transforms import TransformSource
 
 # A consumer that stops taking frames holds the others up for this long at each frame, and then loses frames.
@@ -42,6 +43,7 @@ class CameraSequence:
         transforms: TransformSource,
         *,
         mount_link: str,
+        tool_link: str,
         frame_prefix: str,
         rgb: bool,
     ) -> None:
@@ -57,6 +59,8 @@ class CameraSequence:
         self._T_cam_base = camera_transforms(
             robot, self._T_base_link, plan.trajectory.times, camera.frame_id, transforms, mount_link
         )
+        self._tool_frame = frame_prefix + tool_link if tool_link else ""
+        self._tool = tool_path(robot, tool_link, plan.trajectory.positions) if tool_link else None
         self._index = 0
         self._sent_at = -np.inf
         root = robot.link_names[0]
@@ -116,6 +120,10 @@ class CameraSequence:
         frame.joint_state = JointState(
             header=Header(stamp=stamp), name=self._robot.joint_names, position=self._plan.trajectory.positions[index]
         )
+        if self._tool is not None:
+            frame.tool_frame_id = self._tool_frame
+            frame.t_base_tool = transform_message(self._tool.T_base_tool[index])
+            frame.gripper_opening = float(self._tool.opening[index])
         if self._rgb:
             frame.rgb = self._bridge.cv2_to_imgmsg(self._image.rgb, "rgb8", header=header)
         return frame

@@ -37,6 +37,7 @@ class PlanInputs:
         self, robot: Robot, tool_link: str, joints: JointBuffer, transforms: Buffer, config: PointmapNodeConfig
     ) -> None:
         self._robot, self._joints, self._transforms, self._config = robot, joints, transforms, config
+        self.tool_link = tool_link
         self._solver = DampedLeastSquaresIk(robot, tool_link) if tool_link else None
 
     def planned_trajectory(self, message: JointTrajectoryMessage, now_ns: int) -> Plan:

@@ -138,7 +138,7 @@ class PlanStream:
             snapshot = TfSnapshot(self._transforms, plan.transform_stamp_ns, prefix)
             sequence = CameraSequence(
                 plan, self._robot, self._surface, output, snapshot,
-                mount_link=link, frame_prefix=prefix, rgb=self._config.plan_rgb,
+                mount_link=link, tool_link=self._inputs.tool_link, frame_prefix=prefix, rgb=self._config.plan_rgb,
             )  # fmt: skip
         except KinematicsError as error:
             if isinstance(error, TransformError | NotReadyError) and not expired:

@@ -4,8 +4,9 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-from k4d_kinematics import Camera, ConfiguredRobot, Renderer, RenderSettings, se3
+from k4d_kinematics import Camera, ConfiguredRobot, Renderer, RenderSettings, ToolPath, se3, tool_path
 from k4d_kinematics.errors import KinematicsError
 from k4d_kinematics.rendering import RobotImageSequence
 from k4d_world_model.dataset.episode import Episode
@@ -37,15 +38,31 @@ def rendered_robot(
     assert episode.camera is not None
     assert episode.T_world_cam is not None
     assert episode.T_world_base is not None
-    assert episode.joints is not None
-    try:
-        positions = robot.robot.order_positions(episode.joints.joint_names, episode.joints.positions)  # (T, J)
-    except KinematicsError as error:
-        raise EpisodeError(f"its joints do not fit the robot: {error}") from error
+    positions = _positions(episode, robot)
     T_base_link = robot.robot.forward_kinematics(positions)  # (T, L, 4, 4)
     T_cam_base = se3.inverse(episode.T_world_cam) @ episode.T_world_base  # (T, 4, 4)
     renderer = _renderer(robot, episode.camera, settings or RenderSettings())
     return renderer.render_sequence(T_cam_base[:, None] @ T_base_link, workers=workers)
+
+
+def robot_tool(episode: Episode, robot: ConfiguredRobot) -> ToolPath | None:
+    """The path of the robot's tool at the episode's joints, None where no link is known to be the tool.
+
+    Raises EpisodeError without joints, or with some that do not fit the robot.
+    """
+    if not robot.tool_link:
+        return None
+    return tool_path(robot.robot, robot.tool_link, _positions(episode, robot))
+
+
+def _positions(episode: Episode, robot: ConfiguredRobot) -> NDArray[np.float64]:
+    """The episode's joint positions (T, J) in the robot's order."""
+    if episode.joints is None:
+        raise EpisodeError("it has no joints")
+    try:
+        return robot.robot.order_positions(episode.joints.joint_names, episode.joints.positions)
+    except KinematicsError as error:
+        raise EpisodeError(f"its joints do not fit the robot: {error}") from error
 
 
 @lru_cache(maxsize=4)

@@ -13,7 +13,7 @@ from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.dataset.building.split_lists import read_split
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout, dataset_root
-from k4d_world_model.dataset.robot_pointmaps import rendered_robot
+from k4d_world_model.dataset.robot_pointmaps import rendered_robot, robot_tool
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.opening import open_source, read_source_yaml
 from k4d_world_model.dataset.storage.native_sample import read_sample
@@ -60,11 +60,11 @@ def of_split(root: Path, part: Literal["train", "val"], robot: ConfiguredRobot) 
 
 
 def conditioning_with_robot(episode: Episode, robot: ConfiguredRobot) -> Conditioning:
-    """What the episode's start gives a prediction, with the robot's pictures rendered from its joints.
+    """What the episode's start gives a prediction, with the robot's pictures and its tool's path from its joints.
 
     Raises EpisodeError where the episode has no camera, joints, poses or pointmaps.
     """
-    return conditioning_of(episode, robot_pictures(episode, robot))
+    return conditioning_of(episode, robot_pictures(episode, robot), robot_tool(episode, robot))
 
 
 def robot_pictures(episode: Episode, robot: ConfiguredRobot) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from k4d_kinematics import Camera, PointmapSequence, se3
+from k4d_kinematics import Camera, PointmapSequence, ToolPath, se3
 from k4d_kinematics.errors import KinematicsError
 from k4d_kinematics.ros.conversions import camera_from_message, seconds, transform_from_message
 from k4d_world_model.errors import ConditioningError
@@ -64,9 +64,15 @@ def pointmaps(summary: PointmapSequenceMessage, frames: Sequence[PointmapFrame])
             joint_names=tuple(first.joint_state.name),
             camera=camera,
             rgb=np.stack([picture(frame.rgb, camera) for frame in frames]) if first.rgb.height else None,
+            tool=_tool_path(frames) if first.tool_frame_id else None,
         )
     except (KinematicsError, ValueError) as error:
         raise ConditioningError(f"pointmap sequence {summary.sequence_id!r}: {error}") from error
+
+
+def _tool_path(frames: Sequence[PointmapFrame]) -> ToolPath:
+    T_base_tool = np.stack([transform_from_message(frame.t_base_tool) for frame in frames])
+    return ToolPath(T_base_tool, np.array([frame.gripper_opening for frame in frames], np.float64))
 
 
 def coloured_cloud(points: NDArray[np.float32], rgb: NDArray[np.uint8], header: Header) -> PointCloud2:
@@ -95,6 +101,10 @@ def _check_alike(frame: PointmapFrame, first: PointmapFrame, camera: Camera) -> 
         raise ConditioningError(
             f"all frames must have positions of the joints {', '.join(first.joint_state.name)}, frame {frame.index} "
             f"has {len(positions)} of {', '.join(names)}"
+        )
+    if frame.tool_frame_id != first.tool_frame_id:
+        raise ConditioningError(
+            f"all frames must have the tool {first.tool_frame_id!r}, frame {frame.index} has {frame.tool_frame_id!r}"
         )
     if camera_from_message(frame.camera_info) != camera:
         raise ConditioningError(f"all frames must be of one camera, frame {frame.index} is of another")

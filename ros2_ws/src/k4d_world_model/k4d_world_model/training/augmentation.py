@@ -26,21 +26,22 @@ def mirrored(clip: TrainingClip) -> TrainingClip:
     inputs = clip.inputs
     robot = _mirrored_points(inputs.robot_points, inputs.robot_mask)
     everywhere = torch.ones(inputs.rays.shape[1:], dtype=torch.bool)
-    first, background, rays = (
-        _mirrored_points(points, everywhere) for points in (inputs.first_points, inputs.background_points, inputs.rays)
-    )
+    mirror = torch.tensor([-1.0, 1.0, 1.0])
+    names = ("first_points", "background_points", "behind_points", "rays")
+    everywhere_known = {name: _mirrored_points(getattr(inputs, name), everywhere) for name in names}
     changed = inputs._replace(
         first_rgb=inputs.first_rgb.flip(-1),
-        first_points=first,
         robot_rgb=inputs.robot_rgb.flip(-1),
         robot_points=robot,
         robot_mask=inputs.robot_mask.flip(-1),
         background_rgb=inputs.background_rgb.flip(-1),
-        background_points=background,
-        rays=rays,
-        offset=inputs.offset * torch.tensor([-1.0, 1.0, 1.0]),
+        behind_rgb=inputs.behind_rgb.flip(-1),
+        offset=inputs.offset * mirror,
         shadows=_mirrored_shadows(inputs.shadows),
-        sides=_mirrored_sides(inputs.sides),
+        surfaces=inputs.surfaces.flip(-1),
+        mover_pixels=inputs.mover_pixels.flip(-1),
+        mover_path=inputs.mover_path * mirror,
+        **everywhere_known,
     )
     points = _mirrored_points(clip.points, clip.valid)
     return clip._replace(inputs=changed, rgb=clip.rgb.flip(-1), points=points, valid=clip.valid.flip(-1))
@@ -49,7 +50,8 @@ def mirrored(clip: TrainingClip) -> TrainingClip:
 def recoloured(clip: TrainingClip, channels: tuple[int, int, int]) -> TrainingClip:
     """The clip with the colour channels of all its pictures in the order ``channels``."""
     order = list(channels)
-    pictures = {name: getattr(clip.inputs, name)[order] for name in ("first_rgb", "robot_rgb", "background_rgb")}
+    names = ("first_rgb", "robot_rgb", "background_rgb", "behind_rgb")
+    pictures = {name: getattr(clip.inputs, name)[order] for name in names}
     return clip._replace(inputs=clip.inputs._replace(**pictures), rgb=clip.rgb[order])
 
 
@@ -57,12 +59,6 @@ def _mirrored_shadows(shadows: Tensor) -> Tensor:
     """Shadows (K, T, h, w) mirrored: those of light from the robot's left become those of light from its right."""
     grid = math.isqrt(len(shadows))
     return rearrange(rearrange(shadows, "(x y) ... -> x y ...", x=grid, y=grid).flip(1, -1), "x y ... -> (x y) ...")
-
-
-def _mirrored_sides(sides: Tensor) -> Tensor:
-    """Sides (8, H, W) mirrored: left and right change places."""
-    order = [1, 0, 2, 3, 5, 4, 6, 7][: len(sides)]
-    return sides[order].flip(-1)
 
 
 def _mirrored_points(points: Tensor, valid: Tensor) -> Tensor:

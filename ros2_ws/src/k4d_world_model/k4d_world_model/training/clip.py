@@ -13,13 +13,15 @@ from k4d_world_model.errors import SampleError
 from k4d_world_model.training.tensor_file import read_tensors, write_tensors
 from k4d_world_model.wan.inputs import Inputs
 
-CLIP_VERSION = "3"
+CLIP_VERSION = "4"
 # Depths are kept in so many even steps between a clip's nearest and farthest point.
 _STEPS = 65535
 # Furthest that a point may lie off its pixel's ray, in normalised units.
 _OFF_RAY = 1e-3
 # Parts of the inputs that are kept as they are.
-_SINGLE = ("first_points", "background_points", "rays", "scale", "offset", "actions", "sides")
+_SINGLE = ("first_points", "background_points", "behind_points", "rays", "scale", "offset", "surfaces")
+# Parts of which single frames are read, and along which dimension these lie.
+_FRAMES = {"actions": 0, "mover_path": 1, "mover_evidence": 1}
 
 
 class Lens(NamedTuple):
@@ -55,7 +57,7 @@ def write_clip(path: Path, clip: TrainingClip) -> None:
     depths = torch.cat([clip.points[2][clip.valid], inputs.robot_points[2][inputs.robot_mask]])
     low, high = (float(depths.min()), float(depths.max())) if len(depths) else (0.0, 1.0)
     step = max(high - low, 1e-6) / _STEPS
-    single = {name: getattr(inputs, name) for name in _SINGLE}
+    single = {name: getattr(inputs, name) for name in (*_SINGLE, *_FRAMES)}
     tensors = single | {
         "rgb": _levels(clip.rgb),
         "depth": _codes(torch.where(clip.valid, clip.points[2], low), low, step),
@@ -65,6 +67,8 @@ def write_clip(path: Path, clip: TrainingClip) -> None:
         "robot_depth": _codes(inputs.robot_points[2][inputs.robot_mask], low, step),
         "first_rgb": _levels(inputs.first_rgb),
         "background_rgb": _levels(inputs.background_rgb),
+        "behind_rgb": _levels(inputs.behind_rgb),
+        "mover_pixels": inputs.mover_pixels,
         "shadows": _packed_shadows(inputs.shadows),
         "depth_range": torch.tensor([low, step], dtype=torch.float64),
     }
@@ -93,11 +97,13 @@ def read_clip(path: Path, episode_id: str, position: int, frame_step: int = 1) -
     robot_depth[robot_mask] = _depths(stored["robot_depth"][chosen], low, step)
     lens = Lens(stored["rays"], stored["scale"], stored["offset"])
     inputs = Inputs(
-        **{name: stored[name] for name in _SINGLE if name != "actions"},
-        actions=stored["actions"][frames],
+        **{name: stored[name] for name in _SINGLE},
+        **{name: stored[name][(slice(None),) * axis + (frames,)] for name, axis in _FRAMES.items()},
+        mover_pixels=stored["mover_pixels"],
         shadows=_unpacked_shadows(stored["shadows"][:, frames], shape),
         first_rgb=_colours(stored["first_rgb"]),
         background_rgb=_colours(stored["background_rgb"]),
+        behind_rgb=_colours(stored["behind_rgb"]),
         robot_rgb=robot_rgb,
         robot_points=_on_rays(lens, robot_depth, robot_mask),
         robot_mask=robot_mask,

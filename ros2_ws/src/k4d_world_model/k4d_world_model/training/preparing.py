@@ -19,7 +19,7 @@ from k4d_kinematics import ConfiguredRobot, RenderSettings, configured_robot
 from k4d_world_model.dataset.building.split_lists import read_split
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout, dataset_root
-from k4d_world_model.dataset.robot_pointmaps import rendered_robot
+from k4d_world_model.dataset.robot_pointmaps import rendered_robot, robot_tool
 from k4d_world_model.dataset.storage.native_sample import read_sample, read_sample_record
 from k4d_world_model.dataset.storage.sample_record import checksums_to_bytes, sha256
 from k4d_world_model.errors import EpisodeError, RobotNotVisibleError, SampleError, TrainingError
@@ -52,7 +52,8 @@ class Preparation:
         parts: list[object] = [CLIP_VERSION, architecture.frames, architecture.height, architecture.width]
         parts += [architecture.condition, architecture.action_size, architecture.first_frame_geometry]
         parts += [architecture.normalization, architecture.normalization_margin, architecture.robot_pictures]
-        parts += [architecture.light_grid, architecture.light_slope, architecture.continues_surfaces]
+        parts += [architecture.light_grid, architecture.light_slope]
+        parts += [architecture.continues_surfaces, architecture.moves_objects]
         if architecture.robot_pictures == "rendered" and self.robot is not None:
             robot = configured_robot(self.robot, self.folder / "surfaces")
             parts += [robot.robot.sha256, self.robot.read_text()]
@@ -161,11 +162,12 @@ def clip_of(episode: Episode, architecture: Architecture, robot: ConfiguredRobot
     name = f"sample {episode.info.episode_id}"
     if episode.scene_points is None:
         raise SampleError(f"{name} makes no clip: it has no scene_points")
-    pictures = None
+    pictures = tool = None
     if robot is not None:
         episode, pictures = with_rendered_robot(episode, robot)
+        tool = robot_tool(episode, robot)
     try:
-        inputs, normalization = prepare(conditioning_of(episode, pictures), architecture)
+        inputs, normalization = prepare(conditioning_of(episode, pictures, tool), architecture)
     except RobotNotVisibleError:
         raise
     except ValueError as error:

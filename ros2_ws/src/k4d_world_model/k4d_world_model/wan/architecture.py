@@ -72,7 +72,7 @@ class Architecture:
     robot_pictures: "rendered" from the robot's description, or "masked" out of the recorded pictures.
     prior: what the prediction starts from: "first_frame" alone, or "frozen_world": the robot moved over the first
         frame with the hole that it leaves filled.
-    head: "velocity" of the flow; "residual" to the prior's latents; "motion": fills, moves and shades the prior's
+    head: "velocity" of the flow; "residual" to the prior's latents; "motion": fills, moves and lights the prior's
         pixels, for the codec "pixels".
     pointmap_latent_mean, pointmap_latent_std: of the pointmap half, after the codec's own normalisation.
     train_shift: shift of the noise levels in training.
@@ -80,7 +80,8 @@ class Architecture:
     injection_rank: of the map by which the robot's latents enter the condition latents, 0 for a full one as published.
     light_grid: how many directions of light a side are tried to tell where the robot's shadows fall, 0 for none; they
         are spread over slopes of up to ``light_slope`` from the robot's z axis. Needs head "motion".
-    continues_surfaces: whether the model is told how surfaces around the robot would go on behind it. Needs the same.
+    continues_surfaces: whether the model is told which surfaces may go on behind the robot. Needs head "motion".
+    moves_objects: whether it is told what the tool carries and pushes, as contact tells. Needs continues_surfaces.
 
     Raises ArchitectureError where the numbers contradict each other.
     """
@@ -104,6 +105,7 @@ class Architecture:
     light_grid: int = 0
     light_slope: float = 0.8
     continues_surfaces: bool = False
+    moves_objects: bool = False
     codec: CodecSize = field(default_factory=CodecSize)
     transformer: TransformerSize = field(default_factory=TransformerSize)
     robot_tokens: RobotTokenSize = field(default_factory=RobotTokenSize)
@@ -136,6 +138,8 @@ class Architecture:
             )
         if self.continues_surfaces and self.head != "motion":
             raise ArchitectureError(f"continues_surfaces needs head 'motion', got {self.head!r}")
+        if self.moves_objects and not self.continues_surfaces:
+            raise ArchitectureError("moves_objects needs continues_surfaces, which shows what things stood before")
         if self.injection_rank < 0:
             raise ArchitectureError(f"injection_rank must be at least 0, got {self.injection_rank}")
         if self.prior == "frozen_world" and self.first_frame_geometry != "measured":

@@ -26,7 +26,8 @@ class Encoded(NamedTuple):
     robot: (b, 4 + c, t, h, halves * w) its mask and latents; (b, T, action_size, 1, 1) for actions.
     image_embeddings: (b, 257, image_dim), None without an image encoder.
     prior: (b, c, t, h, 2 w) latents that the head starts from, None where it starts from nothing.
-    hints: what tells where light comes from and which surfaces go on behind the robot, as far as the model is told.
+    hints: what tells where light comes from, which surfaces go on behind the robot and what it moves, as far as the
+        model is told.
     """
 
     channels: Tensor
@@ -60,6 +61,7 @@ def encode(
     hints = Hints(
         lighting_of(inputs) if architecture.light_grid else None,
         surfaces_of(inputs) if architecture.continues_surfaces else None,
+        inputs.mover_evidence if architecture.moves_objects else None,
     )
     return Encoded(channels, robot, image_encoder(inputs.first_rgb) if image_encoder else None, prior, inputs, hints)
 

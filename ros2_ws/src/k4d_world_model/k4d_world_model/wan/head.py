@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
@@ -11,13 +11,16 @@ from k4d_world_model.wan.architecture import Architecture, CodecSize
 from k4d_world_model.wan.codec import Codec, PixelCodec
 from k4d_world_model.wan.encoding import Encoded, encode_pair
 from k4d_world_model.wan.inputs import Inputs
+from k4d_world_model.wan.object_motion import left_places, moved_layers, over_scene
 from k4d_world_model.wan.prior import over_background, robot_in_front
 from k4d_world_model.wan.robot_shade import SHADE_PX
 
-# Pixels a side of the motion head's cells: what moves and lights is smooth, what was hidden is not.
+# Pixels a side of the motion head's cells: light is smooth, what was hidden is not.
 COARSE_PX = SHADE_PX
-# Furthest that a pixel's content may come from, as a part of half the picture.
-FURTHEST = 0.35
+# Coarse fields of each half: three of light, or a shift of depths and two that nothing reads.
+_FIELDS = 3
+# Makes a normalised depth of an output: kinematics know the robot's to a fraction of a millimetre.
+_SHIFT = 0.2
 # Logarithm of the strongest change of light.
 STRONGEST = 1.2
 
@@ -27,7 +30,7 @@ def head_channels(architecture: Architecture) -> int:
     codec = architecture.codec
     if architecture.head != "motion":
         return codec.latent_channels
-    return 3 * codec.spatial**2 + 4 * codec.temporal * (codec.spatial // COARSE_PX) ** 2
+    return 3 * codec.spatial**2 + _FIELDS * _field(codec)
 
 
 def clean_latents(
@@ -50,12 +53,11 @@ def clean_latents(
 class Motion(NamedTuple):
     """What the motion head changes, on frames 1 to T - 1.
 
-    fill_rgb (b, 3, 1, H, W), fill_depth (b, 1, 1, H, W): added to what was filled behind the robot.
+    fill_rgb (b, 3, 1, H, W), fill_depth (b, 1, 1, H, W): added to what was filled behind the robot and what moves.
     light_rgb: (b, 3, T - 1, H, W) logarithm of what all colours from black up are multiplied by: shadows come and go.
     shade: (b, 1, T - 1, H, W) the same for everything but the robot, of its own shadows; 0 where these are not told.
-    shift_depth: (b, 1, T - 1, H, W) added to the depths of what moves, the robot's too; what stands still is known.
-    flow: (b, 2, T - 1, H, W) where a pixel's content comes from, as a part of half the picture.
-    gate: (b, 1, T - 1, H, W) in (0, 1): how much of the moved content is shown.
+    shift_depth: (b, 1, T - 1, H, W) added to the robot's depths; what stands still is known.
+    belief: (b, N, T - 1) in (0, 1): how far each of the inputs' N movers does what contact tells.
     """
 
     fill_rgb: Tensor
@@ -63,24 +65,20 @@ class Motion(NamedTuple):
     light_rgb: Tensor
     shade: Tensor
     shift_depth: Tensor
-    flow: Tensor
-    gate: Tensor
+    belief: Tensor
 
 
 def moved_pictures(output: Tensor, inputs: Inputs, size: CodecSize) -> tuple[Tensor, Tensor]:
-    """Pictures and points (b, 3, T, H, W): background filled, objects moved, robot over it, light changed.
+    """Pictures and points (b, 3, T, H, W): background filled, things moved, robot over it, light changed.
 
     Points stay on their pixels' rays. Frame 0 is the known first frame. The robot's own points start at the prior's and
     are predicted like all others.
     """
-    motion = read_motion(output, size)
-    hole = inputs.hole[:, :, None]
-    still = inputs.background_rgb[:, :, None] + hole * motion.fill_rgb
-    depth = inputs.background_points[:, 2:, None] + hole * motion.fill_depth
-    moved = _moved(torch.cat([still, depth], dim=1)[:, :, 0], motion.flow)  # (b, 4, T - 1, H, W)
-    rgb = torch.lerp(still.expand_as(moved[:, :3]), moved[:, :3], motion.gate)
+    motion = read_motion(output, inputs, size)
+    rgb, depth = _still_scene(inputs, motion)
+    if motion.belief.shape[1]:
+        rgb, depth = _with_movers(rgb, depth, inputs, motion)
     rgb = (rgb + 1.0) * torch.exp(motion.shade) - 1.0
-    depth = torch.lerp(depth.expand_as(moved[:, 3:]), moved[:, 3:] + motion.shift_depth, motion.gate)
     later = inputs._replace(
         robot_rgb=inputs.robot_rgb[:, :, 1:],
         robot_points=inputs.robot_points[:, :, 1:],
@@ -94,42 +92,54 @@ def moved_pictures(output: Tensor, inputs: Inputs, size: CodecSize) -> tuple[Ten
     return torch.cat([first[0], lit], dim=2), torch.cat([first[1], points], dim=2)
 
 
-def read_motion(output: Tensor, size: CodecSize) -> Motion:
-    """The motion in an output (b, channels, t, h, 2 w) of the transformer, with the robot's shade behind its own."""
-    fine = 3 * size.spatial**2
+def read_motion(output: Tensor, inputs: Inputs, size: CodecSize) -> Motion:
+    """The motion in an output (b, channels, t, h, 2 w) of the transformer.
+
+    Behind the head's own channels are the robot's shade, where the inputs tell shadows, and the belief in each mover.
+    """
+    s, fine, field = size.spatial, 3 * size.spatial**2, _field(size)
+    movers, fields = inputs.mover_path.shape[1], _FIELDS + bool(inputs.shadows.shape[1])
     left, right = output.float().chunk(2, dim=-1)
-    s, coarse = size.spatial, size.spatial // COARSE_PX
     fills = [rearrange(half[:, :fine, :1], "b (c i j) t h w -> b c t (h i) (w j)", i=s, j=s) for half in (left, right)]
-    picture, geometry = (
-        rearrange(half[:, fine:, 1:], "b (c k i j) t h w -> b c (t k) (h i) (w j)", k=size.temporal, i=coarse, j=coarse)
-        for half in (left, right)
-    )
-    picture, geometry = (_enlarged(cells) for cells in (picture, geometry))
+    picture = _enlarged(left[:, fine : fine + fields * field, 1:], size)
+    geometry = _enlarged(right[:, fine : fine + field, 1:], size)
+    belief = left[:, fine + fields * field :, 1:, 0, 0]
     return Motion(
         fill_rgb=fills[0],
         fill_depth=fills[1][:, :1],
-        light_rgb=STRONGEST * torch.tanh(picture[:, :3]),
-        shade=picture[:, 4:5] if picture.shape[1] > 4 else torch.zeros_like(picture[:, :1]),
-        shift_depth=geometry[:, :1],
-        flow=FURTHEST * torch.tanh(geometry[:, 1:3]),
-        gate=torch.sigmoid(picture[:, 3:4] + geometry[:, 3:4] - 3.0) ** 2,
+        light_rgb=STRONGEST * torch.tanh(picture[:, :_FIELDS]),
+        shade=picture[:, _FIELDS:] if fields > _FIELDS else torch.zeros_like(picture[:, :1]),
+        shift_depth=_SHIFT * geometry,
+        belief=rearrange(belief, "b (n k) t -> b n (t k)", n=movers, k=size.temporal) if movers else belief[:, :0],
     )
 
 
-def _enlarged(cells: Tensor) -> Tensor:
-    """Cells (b, c, t, h, w) at COARSE_PX times the size, bilinearly."""
-    b = len(cells)
-    frames = rearrange(cells, "b c t h w -> (b t) c h w")
-    frames = functional.interpolate(frames, scale_factor=COARSE_PX, mode="bilinear", align_corners=False)
+def _still_scene(inputs: Inputs, motion: Motion) -> tuple[Tensor, Tensor]:
+    """Picture (b, 3, 1, H, W) and depth (b, 1, 1, H, W) of the first frame with the robot taken out."""
+    hole = inputs.hole[:, :, None] > 0
+    behind = inputs.behind_rgb[:, :, None] + motion.fill_rgb
+    depth = inputs.behind_points[:, 2:, None] + motion.fill_depth
+    first = inputs.first_points[:, 2:, None]
+    return torch.where(hole, behind, inputs.first_rgb[:, :, None]), torch.where(hole, depth, first)
+
+
+def _with_movers(rgb: Tensor, depth: Tensor, inputs: Inputs, motion: Motion) -> tuple[Tensor, Tensor]:
+    """Pictures (b, 3, T - 1, H, W) and depths (b, 1, T - 1, H, W) in which things have left their places for others."""
+    layers = moved_layers(inputs)
+    empty = left_places(layers, motion.belief) * inputs.uncovered[:, :, None]
+    rgb = torch.lerp(rgb, inputs.behind_rgb[:, :, None] + motion.fill_rgb, empty)
+    depth = torch.lerp(depth, inputs.behind_points[:, 2:, None] + motion.fill_depth, empty)
+    return over_scene(rgb, depth, layers, motion.belief, inputs)
+
+
+def _field(size: CodecSize) -> int:
+    """Channels that hold one coarse field."""
+    return size.temporal * (size.spatial // COARSE_PX) ** 2
+
+
+def _enlarged(channels: Tensor, size: CodecSize) -> Tensor:
+    """The coarse fields (b, c, T - 1, H, W) in channels (b, c * field, t, h, w), enlarged bilinearly."""
+    b, side = len(channels), size.spatial // COARSE_PX
+    cells = rearrange(channels, "b (c k i j) t h w -> (b t k) c (h i) (w j)", k=size.temporal, i=side, j=side)
+    frames = functional.interpolate(cells, scale_factor=COARSE_PX, mode="bilinear", align_corners=False)
     return rearrange(frames, "(b t) c h w -> b c t h w", b=b)
-
-
-def _moved(still: Tensor, flow: Tensor) -> Tensor:
-    """The still (b, c, H, W) as seen through a flow (b, 2, t, H, W): (b, c, t, H, W)."""
-    batch, _, frames, height, width = flow.shape
-    identity = torch.eye(2, 3, dtype=still.dtype, device=still.device).expand(batch * frames, 2, 3)
-    grid = functional.affine_grid(identity, [batch * frames, 1, height, width], align_corners=False)
-    grid = grid + rearrange(flow, "b xy t h w -> (b t) h w xy")
-    many = repeat(still, "b c h w -> (b t) c h w", t=frames)
-    moved = functional.grid_sample(many, grid, padding_mode="border", align_corners=False)
-    return rearrange(moved, "(b t) c h w -> b c t h w", t=frames)

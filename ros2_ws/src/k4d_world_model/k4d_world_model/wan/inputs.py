@@ -17,8 +17,13 @@ class Inputs(NamedTuple):
     actions: (b, T, action_size), of size 0 where the model is not told any.
     shadows: (b, K, T, H / 2, W / 2) bool, which of the scene's points the robot shades for light from each of K
         directions; K is 0 where the model is not told any.
-    sides: (b, 8, H, W) normalised depths that the surfaces left, right, above and below of the filled hole would have
-        in it, then how many pixels away these are; (b, 0, H, W) where the model is not told.
+    surfaces: (b, 2 S, H, W) normalised depths of S surfaces that may be seen once the robot and things are gone, then
+        1 where each of them may be; (b, 0, H, W) where the model is not told.
+    behind_rgb, behind_points: (b, 3, H, W) the background with the things that will move taken out and filled, too.
+    mover_pixels: (b, N, H, W) bool, where the first frame shows each of N things that will move, no pixel for none;
+        N is 0 where the model is not told any.
+    mover_path: (b, N, T, 3) metres of their middles in the optical frame.
+    mover_evidence: (b, N, T, EVIDENCE) of ``Movers``.
     """
 
     first_rgb: Tensor
@@ -33,12 +38,25 @@ class Inputs(NamedTuple):
     offset: Tensor
     actions: Tensor
     shadows: Tensor
-    sides: Tensor
+    surfaces: Tensor
+    behind_rgb: Tensor
+    behind_points: Tensor
+    mover_pixels: Tensor
+    mover_path: Tensor
+    mover_evidence: Tensor
 
     @property
     def hole(self) -> Tensor:
         """Where (b, 1, H, W) the background was filled, since the robot hides it in the first frame: 1, else 0."""
-        filled = (self.background_rgb != self.first_rgb) | (self.background_points != self.first_points)
+        return self._filled(self.background_rgb, self.background_points)
+
+    @property
+    def uncovered(self) -> Tensor:
+        """Where (b, 1, H, W) what is behind the robot or a thing that will move was filled: 1, else 0."""
+        return self._filled(self.behind_rgb, self.behind_points)
+
+    def _filled(self, rgb: Tensor, points: Tensor) -> Tensor:
+        filled = (rgb != self.first_rgb) | (points != self.first_points)
         return filled.any(dim=1, keepdim=True).to(self.first_rgb.dtype)
 
     def on_rays(self, depth: Tensor) -> Tensor:

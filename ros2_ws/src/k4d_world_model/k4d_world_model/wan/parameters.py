@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from k4d_world_model.wan.architecture import MASK_CHANNELS, Architecture
 from k4d_world_model.wan.head import head_channels
+from k4d_world_model.wan.object_motion import motion_parameters
 from k4d_world_model.wan.robot_shade import shade_parameters
 from k4d_world_model.wan.surface_fill import fill_parameters
 from k4d_world_model.wan.transformer import REGIONS
@@ -46,6 +47,7 @@ def count_parameters(architecture: Architecture) -> ParameterCount:
         + _robot_parameters(architecture)
         + shade_parameters(architecture.light_grid)
         + (fill_parameters() if architecture.continues_surfaces else 0)
+        + (motion_parameters() if architecture.moves_objects else 0)
         + 2 * d
         + _linear(d, head_channels(architecture) * patch)
     )

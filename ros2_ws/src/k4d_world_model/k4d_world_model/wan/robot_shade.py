@@ -32,7 +32,8 @@ class Lighting(NamedTuple):
 def lighting_of(inputs: Inputs) -> Lighting:
     """The lighting that inputs tell."""
     picture = functional.avg_pool2d(inputs.first_rgb, SHADE_PX).mean(dim=1, keepdim=True)
-    hidden = functional.max_pool2d(inputs.hole, SHADE_PX)
+    robot = inputs.robot_mask[:, :1].to(inputs.hole.dtype)
+    hidden = functional.max_pool2d(torch.maximum(inputs.hole, robot), SHADE_PX)
     return Lighting(inputs.shadows.float(), torch.log(0.45 * (picture + 1.0) + 0.05), 1.0 - hidden)
 
 

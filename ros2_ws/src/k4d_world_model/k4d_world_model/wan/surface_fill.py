@@ -1,44 +1,46 @@
-"""What was behind the robot: which of the surfaces around it goes on there."""
+"""What was behind the robot and what moves: which surface of the still scene is seen there."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from k4d_world_model.still_scene import SURFACES
 from k4d_world_model.wan.inputs import Inputs
 
-_SIDES, _INNER = 4, 24
-_FEATURES = 2 * _SIDES + 7
-# Makes differences of normalised depths, of which 0.02 is about a centimetre, and pixels, numbers around 1.
-_PER_DEPTH, _PER_PIXEL = 20.0, 0.1
-# Where learning starts: sides as near to each other as this count as one surface, and that beats the fill.
-_SAME, _AGREEMENT, _FILL = 0.03, 6.0, 4.0
+_INNER = 24
+_FEATURES = 3 * SURFACES + 1
+# Makes differences of normalised depths, of which 0.02 is about a centimetre, numbers around 1.
+_PER_DEPTH = 20.0
+# Where learning starts: the nearest surface that may be there, or the fill where none may, against all others; and by
+# how much surer of it the depth is than what is learnt from, which would stand still where nothing is in doubt.
+_CERTAINTY, _SURER = 3.0, 3.0
 
 
 class Surfaces(NamedTuple):
-    """Depths and distances of ``Inputs.sides`` (b, 4, H, W) each, the filled depth and the hole (b, 1, H, W)."""
+    """Depths of ``Inputs.surfaces`` and where each may be (b, S, H, W), the filled depth and its place (b, 1, H, W)."""
 
     depths: Tensor
-    distances: Tensor
+    reached: Tensor
     filled: Tensor
     hole: Tensor
 
 
 def surfaces_of(inputs: Inputs) -> Surfaces:
     """The surfaces that inputs tell."""
-    depths, distances = inputs.sides.chunk(2, dim=1)
-    return Surfaces(depths, distances, inputs.background_points[:, 2:], inputs.hole)
+    depths, reached = inputs.surfaces.chunk(2, dim=1)
+    return Surfaces(depths, reached, inputs.behind_points[:, 2:], inputs.uncovered)
 
 
 class SurfaceFill(nn.Module):
-    """Which surface is seen in every pixel of the hole: that of a side, or none of them, which leaves the fill.
+    """Which surface is seen in every pixel of the hole, or none of them, which leaves the fill.
 
-    A new one takes what two sides agree on.
+    A new one takes the nearest surface that may be there.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        last = nn.Conv2d(_INNER, _SIDES + 1, 1)
+        last = nn.Conv2d(_INNER, SURFACES + 1, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.layers = nn.Sequential(
@@ -54,31 +56,27 @@ class SurfaceFill(nn.Module):
     def forward(self, surfaces: Surfaces) -> Tensor:
         """What is added (b, 1, H, W) to the filled depth."""
         away = surfaces.depths - surfaces.filled
-        is_there = surfaces.distances > 0
-        learnt = self.layers(_features(surfaces, away))
-        sides = learnt[:, :_SIDES] + _AGREEMENT * _agreement(away, is_there)
-        logits = torch.cat([sides.masked_fill(~is_there, -torch.inf), learnt[:, _SIDES:] + _FILL], dim=1)
-        shares = logits.softmax(dim=1)[:, :_SIDES]
-        return (shares * away).sum(dim=1, keepdim=True) * surfaces.hole
+        first = _nearest(surfaces)  # (b, S + 1, H, W)
+        features = [surfaces.reached, first[:, :SURFACES], torch.tanh(_PER_DEPTH * away), surfaces.hole]
+        logits = self.layers(torch.cat(features, dim=1)) + _CERTAINTY * first
+        doubtful = logits.softmax(dim=1)
+        shares = doubtful + ((_SURER * logits).softmax(dim=1) - doubtful).detach()
+        added: Tensor = (shares[:, :SURFACES] * away).sum(dim=1, keepdim=True) * surfaces.hole
+        return added
 
 
 def fill_parameters() -> int:
     """How many numbers a ``SurfaceFill`` holds."""
     return sum(
         k * a * b + b
-        for k, a, b in ((1, _FEATURES, _INNER), (9, _INNER, _INNER), (9, _INNER, _INNER), (1, _INNER, _SIDES + 1))
+        for k, a, b in ((1, _FEATURES, _INNER), (9, _INNER, _INNER), (9, _INNER, _INNER), (1, _INNER, SURFACES + 1))
     )
 
 
-def _agreement(away: Tensor, is_there: Tensor) -> Tensor:
-    """How many other sides (b, 4, H, W) have the same depth, softly."""
-    apart = (away[:, :, None] - away[:, None]) / _SAME  # (b, 4, 4, H, W)
-    return (torch.exp(-(apart**2)) * is_there[:, None]).sum(dim=2) - is_there.to(away.dtype)
-
-
-def _features(surfaces: Surfaces, away: Tensor) -> Tensor:
-    """(b, _FEATURES, H, W): how far each side is from the fill and the pixel from the side, and sides from another."""
-    pairs = [(i, j) for i in range(_SIDES) for j in range(i + 1, _SIDES)]
-    apart = torch.stack([(away[:, i] - away[:, j]).abs() for i, j in pairs], dim=1)
-    differences = torch.tanh(_PER_DEPTH * torch.cat([away, apart], dim=1))
-    return torch.cat([differences, _PER_PIXEL * surfaces.distances, surfaces.hole], dim=1)
+def _nearest(surfaces: Surfaces) -> Tensor:
+    """1 for the nearest surface that may be there, or for the fill, the last, where none may: (b, S + 1, H, W)."""
+    there = surfaces.reached > 0
+    depths = torch.where(there, surfaces.depths, torch.inf)
+    nearest = torch.where(there.any(dim=1), depths.argmin(dim=1), SURFACES)
+    chosen = torch.zeros_like(torch.cat([depths, surfaces.filled], dim=1))
+    return chosen.scatter(1, nearest[:, None], 1.0)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from k4d_world_model.wan.architecture import MASK_CHANNELS, Architecture, RobotTokenSize
 from k4d_world_model.wan.hints import Hints
+from k4d_world_model.wan.object_motion import ObjectMotion
 from k4d_world_model.wan.robot_shade import RobotShade
 from k4d_world_model.wan.robot_tokens import ContextProcessor, DomainPatchEmbedding, RobotTokens, SharedRotaryEmbedding
 from k4d_world_model.wan.surface_fill import SurfaceFill
@@ -78,6 +79,7 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
         injection_rank: int = 0,
         light_grid: int = 0,
         continues_surfaces: bool = False,
+        moves_objects: bool = False,
     ) -> None:
         width = num_attention_heads * attention_head_dim
         in_channels = (1 + reads_noise) * latent_channels + MASK_CHANNELS
@@ -111,6 +113,7 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
             self.robot_projection = nn.Sequential(first, last) if first else last
         self.shade = RobotShade(light_grid) if light_grid else None
         self.fill = SurfaceFill() if continues_surfaces else None
+        self.motion = ObjectMotion() if moves_objects else None
         for block in self.blocks:
             block.attn2.set_processor(ContextProcessor(IMAGE_TOKENS if image_dim else 0))
 
@@ -159,8 +162,8 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
         """The output (b, out_channels, t, h, 2 w). A context from ``context`` means that ``inject`` was done, too.
 
         A model that is told of surfaces takes the depths of the motion head's fill from them alone; one that is told of
-        light appends the robot's shade, as one more field. With ``hints`` a tuple is returned,
-        whatever ``return_dict``.
+        light appends the robot's shade, as one more field; one that is told of things appends how far to believe that
+        they move. With ``hints`` a tuple is returned, whatever ``return_dict``.
         """
         if encoder_hidden_states.ndim == 5:
             noisy = self.config.latent_channels if self.config.reads_noise else 0
@@ -182,6 +185,8 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
             fields = _with_fill(fields, self.fill(hints.surfaces))
         if self.shade is not None and hints.lighting is not None:
             fields = torch.cat([fields, _cells(self.shade(hints.lighting), fields)], dim=1)
+        if self.motion is not None and hints.movers is not None:
+            fields = torch.cat([fields, _everywhere(self.motion(hints.movers), fields)], dim=1)
         return (fields, *output[1:])
 
 
@@ -199,6 +204,14 @@ def _cells(shade: Tensor, output: Tensor) -> Tensor:
     frames, height, half = output.shape[2], output.shape[3], output.shape[4] // 2
     cells = rearrange(shade, "b 1 (t k) (h i) (w j) -> b (k i j) t h w", t=frames - 1, h=height, w=half)
     return functional.pad(cells.to(output.dtype), (0, half, 0, 0, 1, 0))
+
+
+def _everywhere(belief: Tensor, output: Tensor) -> Tensor:
+    """Numbers (b, n, T - 1) as channels (b, n * k, t, h, 2 w) that are alike in all cells of an output."""
+    frames = output.shape[2]
+    channels = rearrange(belief, "b n (t k) -> b (n k) t", t=frames - 1)
+    channels = functional.pad(channels.to(output.dtype), (1, 0))
+    return channels[..., None, None].expand(-1, -1, -1, *output.shape[3:])
 
 
 class ActionTokens(nn.Module):
@@ -245,5 +258,6 @@ def build_transformer(architecture: Architecture, out_channels: int) -> RobotWor
         injection_rank=architecture.injection_rank,
         light_grid=architecture.light_grid,
         continues_surfaces=architecture.continues_surfaces,
+        moves_objects=architecture.moves_objects,
     )
     return transformer

@@ -96,7 +96,9 @@ def test_the_weighted_loss_of_a_residual_model(problem, kind) -> None:
 
 def test_the_motion_heads_prediction_is_compared(problem) -> None:
     t, h, w = ARCHITECTURE.latent_grid
-    output = torch.randn(2, head_channels(ARCHITECTURE), t, h, 2 * w, generator=torch.Generator().manual_seed(1))
+    shade = 4 * 2 * 2  # frames x cells of one field
+    channels = head_channels(ARCHITECTURE) + shade
+    output = torch.randn(2, channels, t, h, 2 * w, generator=torch.Generator().manual_seed(1))
     predicted = clean_latents(output, problem.noisy, problem.sigma, problem.encoded, ARCHITECTURE, CODEC)
     left, right = ((predicted - problem.clean) ** 2).chunk(2, dim=-1)
     got = losses(output, problem, LossSettings("clean"), ARCHITECTURE, CODEC)

@@ -47,7 +47,7 @@ def carried(tool: ToolPath, robot_points: list[Field], centres: Field, radii: Fi
             f"contact needs robot_points of {frames} frames and centres (N, 3), radii (N,), heights (N,), got "
             f"{len(robot_points)} frames, {centres.shape}, {radii.shape} and {heights.shape}"
         )
-    tips = tool.T_base_tool[:, :3, 3]
+    tips = np.ascontiguousarray(tool.T_base_tool[:, :3, 3])
     bodies = [
         points[np.linalg.norm(points - tip, axis=-1) > HAND] for points, tip in zip(robot_points, tips, strict=True)
     ]
@@ -57,7 +57,7 @@ def carried(tool: ToolPath, robot_points: list[Field], centres: Field, radii: Fi
     axes = np.ascontiguousarray(tool.T_base_tool[:, :3, :3])
     for i in range(count):
         shape = float(radii[i]), float(heights[i])
-        _carry(np.ascontiguousarray(tips), axes, tool.opening, body, ends, centres[i], *shape, offsets[i], held[i])
+        _carry(tips, axes, tool.opening, body, ends, centres[i], *shape, offsets[i], held[i])
     return Carried(offsets, held)
 
 

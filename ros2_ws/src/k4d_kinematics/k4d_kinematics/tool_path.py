@@ -43,10 +43,11 @@ def tool_path(robot: Robot, tool_link: str, positions: ArrayLike) -> ToolPath:
     RobotModelError for the link.
     """
     T_base_link = robot.forward_kinematics(np.atleast_2d(positions))
-    fingers = _fingers(robot, robot.link_index(tool_link))
-    closed = min((float(_spread(robot.forward_kinematics(end)[None], fingers)[0]) for end in _ends(robot)), default=0.0)
+    tool = robot.link_index(tool_link)
+    fingers = _fingers(robot, tool)
+    closed = min(float(_spread(robot.forward_kinematics(end)[None], fingers)[0]) for end in _ends(robot))
     opening = np.maximum(_spread(T_base_link, fingers) - closed, 0.0)
-    return ToolPath(T_base_link[:, robot.link_index(tool_link)], opening)
+    return ToolPath(T_base_link[:, tool], opening)
 
 
 def _fingers(robot: Robot, tool: int) -> list[int]:

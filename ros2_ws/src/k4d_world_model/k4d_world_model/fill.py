@@ -21,7 +21,12 @@ def robot_hole(
         with np.errstate(invalid="ignore"):
             hidden = first_points[..., 2] < robot_points[..., 2] - 0.05
         seen = robot_mask & ~hidden
-    return np.asarray(ndimage.binary_dilation(seen, structure=np.ones((3, 3), np.bool_)))
+    return grown(seen)
+
+
+def grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask (H, W), one pixel wider."""
+    return np.asarray(ndimage.binary_dilation(mask, structure=np.ones((3, 3), np.bool_)))
 
 
 def fill_colours(rgb: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from k4d_kinematics import se3
 from k4d_kinematics.scene_planes import FLATNESS
@@ -99,8 +98,3 @@ def _pushing(T_base_cam: se3.Array, points: NDArray[np.float32], mask: NDArray[n
 
 def _placed(T: se3.Array, points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(points @ T[:3, :3].T + T[:3, 3])
-
-
-def grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask (H, W), one pixel wider."""
-    return np.asarray(ndimage.binary_dilation(mask, structure=np.ones((3, 3), np.bool_)))

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from k4d_kinematics import cast_shadows, light_directions, se3
 from k4d_world_model.conditioning import Conditioning
-from k4d_world_model.fill import fill_colours, fill_points, robot_hole
-from k4d_world_model.movers import Movers, find_movers, grown
+from k4d_world_model.fill import fill_colours, fill_points, grown, robot_hole
+from k4d_world_model.movers import Movers, find_movers
 from k4d_world_model.still_scene import StillScene, still_scene
 from k4d_world_model.wan.architecture import Architecture
 

@@ -19,7 +19,7 @@ import torch
 import tyro
 from records import Record, write_records
 
-from k4d_kinematics import Camera
+from k4d_kinematics import Camera, ToolPath
 from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.evaluation.held_out import conditioning_with_robot, of_source
 from k4d_world_model.world_model import open_world_model
@@ -36,17 +36,19 @@ def write_conditioning(path: Path) -> None:
     held_out = of_source(SOURCE, FRAMES)
     start = conditioning_with_robot(held_out.read(held_out.episode_ids[0]), held_out.robot)
     names = ("first_frame", "robot_points", "robot_mask", "times", "T_cam_base", "robot_rgb", "first_points")
-    np.savez(path, K=start.camera.matrix, **{name: getattr(start, name) for name in names})
+    assert start.tool is not None, f"{SOURCE} names no tool link"
+    tool = {"T_base_tool": start.tool.T_base_tool, "opening": start.tool.opening}
+    np.savez(path, K=start.camera.matrix, **tool, **{name: getattr(start, name) for name in names})
 
 
 def read_conditioning(path: Path) -> Conditioning:
     """What ``write_conditioning`` kept."""
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    K = arrays.pop("K")
+    K, tool = arrays.pop("K"), ToolPath(arrays.pop("T_base_tool"), arrays.pop("opening"))
     height, width = arrays["first_frame"].shape[:2]
     camera = Camera.pinhole(height, width, K[0, 0], K[1, 1], K[0, 2], K[1, 2], frame_id="camera")
-    return Conditioning(camera=camera, **arrays)
+    return Conditioning(camera=camera, tool=tool, **arrays)
 
 
 def measure(conditioning: Path, model: Path) -> list[float]:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,12 @@ STAMPS = VENV / "set_up_stamps"
 CANDIDATES = ("python3.11", "python3.12", "python3.13")
 OLDEST_PYTHON = (3, 11)
 LOCKS = ("kinematics", "embedded", "simulation", "world_model", "test")
-MESSAGE_PACKAGES = ("ros2_ws/embedded/tf2_msgs", "ros2_ws/src/k4d_msgs")
+MESSAGE_PACKAGES = (
+    "ros2_ws/embedded/tf2_msgs",
+    "ros2_ws/embedded/object_recognition_msgs",
+    "ros2_ws/embedded/moveit_msgs",
+    "ros2_ws/src/k4d_msgs",
+)
 PYTHON_PACKAGES = (
     "ros2_ws/src/k4d_kinematics",
     "ros2_ws/src/k4d_simulation",
@@ -46,15 +52,17 @@ def main() -> int:
     try:
         check_system_packages(ROOT / "tools" / "system_packages.txt")
         make_environment()
-        for lock in LOCKS:
-            file = ROOT / "requirements" / f"{lock}.txt"
-            step(f"install requirements/{lock}.txt", [file], partial(pip, "install", "-r", str(file)))
-        for package in MESSAGE_PACKAGES:
-            step(f"build {package}", sources(package), partial(build_messages, package))
-        for package in PYTHON_PACKAGES:
-            step(f"install {package}", declarations(package), partial(install_editable, package))
-        step("enter the embedded ROS 2 home", [Path(__file__)], activate_home)
-        step("compile the numba kernels", KERNELS.glob("*.py"), compile_kernels)
+        install_lock(LOCKS[0])
+        with ThreadPoolExecutor(1) as beside:  # pip and the compilers leave the second core idle for most of the time
+            kernels = beside.submit(step, "compile the numba kernels", KERNELS.glob("*.py"), compile_kernels)
+            for lock in LOCKS[1:]:
+                install_lock(lock)
+            for package in MESSAGE_PACKAGES:
+                step(f"build {package}", sources(package), partial(build_messages, package))
+            for package in PYTHON_PACKAGES:
+                step(f"install {package}", declarations(package), partial(install_editable, package))
+            step("enter the embedded ROS 2 home", [Path(__file__)], activate_home)
+            kernels.result()
     except SetUpError as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1
@@ -158,6 +166,12 @@ def python_version(python: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in done.stdout.split())
 
 
+def install_lock(lock: str) -> None:
+    """Installs the packages of one file of pins, the first of which holds all that our kernels need."""
+    file = ROOT / "requirements" / f"{lock}.txt"
+    step(f"install requirements/{lock}.txt", [file], partial(pip, "install", "-r", str(file)))
+
+
 def build_messages(package: str) -> None:
     """Compiles an interface package against the ROS wheels and installs it beside them."""
     paths = {"CMAKE_PREFIX_PATH": str(VENV), "AMENT_PREFIX_PATH": str(VENV)}
@@ -197,7 +211,7 @@ def compile_kernels() -> None:
     """Compiles the numba kernels anew: numba's own cache misses changes of a kernel that another file calls."""
     for stale in KERNELS.glob("__pycache__/*.nb[ci]"):
         stale.unlink()
-    run(VENV / "bin" / "python", "-m", "k4d_kinematics.compilation")
+    run(VENV / "bin" / "python", "-m", "k4d_kinematics.compilation", PYTHONPATH=str(KERNELS.parent))
 
 
 def sources(package: str) -> list[Path]:

@@ -25,7 +25,7 @@ def test_moving_transforms_reach_a_listener_singly_and_as_a_list(graph):
     buffer = tf2_ros.Buffer(node=receiver)
     listener = tf2_ros.TransformListener(buffer, receiver)
     broadcaster = tf2_ros.TransformBroadcaster(sender)
-    assert graph.spin_until(lambda: sender.count_subscribers("/tf") == 1)
+    assert graph.spin_until(lambda: sender.count_subscribers("/tf") >= 1)
     broadcaster.sendTransform(stamped("base", "tool", 1.0, 1.0))
     broadcaster.sendTransform([stamped("base", "tool", 2.0, 2.0), stamped("tool", "tip", 2.0, 0.5)])
     assert graph.spin_until(lambda: buffer.can_transform("base", "tip", Time(seconds=2.0)))
@@ -111,7 +111,7 @@ def test_transforms_may_come_in_any_sequence(graph, many):
     received = []
     receiver.create_subscription(TFMessage, "/tf", received.append, 10)
     broadcaster = tf2_ros.TransformBroadcaster(sender)
-    assert graph.spin_until(lambda: sender.count_subscribers("/tf") == 1)
+    assert graph.spin_until(lambda: sender.count_subscribers("/tf") >= 1)
     broadcaster.sendTransform(many([stamped("base", "a", 1.0, 1.0), stamped("base", "b", 1.0, 1.0)]))
     assert graph.spin_until(lambda: len(received) == 1)
     assert [transform.child_frame_id for transform in received[0].transforms] == ["a", "b"]

@@ -2,16 +2,16 @@
 
 import array
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from geometry_msgs.msg import Transform
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from moveit_msgs.msg import DisplayTrajectory, RobotState, RobotTrajectory
 from sensor_msgs.msg import CameraInfo, JointState, RegionOfInterest
 from std_msgs.msg import Header
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint, MultiDOFJointTrajectoryPoint
 
 from k4d_kinematics import se3
 from k4d_kinematics.errors import CameraError, JointStateError, TrajectoryError, TransformError
@@ -122,19 +122,16 @@ def test_any_camera_info_is_taken_or_refused_by_name(
     assert np.isfinite(camera.matrix).all()
 
 
-def piece(names: list[str], rows: list[list[float]], times: list[float]) -> SimpleNamespace:
-    """A moveit_msgs/RobotTrajectory as far as it is read."""
+def piece(names: list[str], rows: list[list[float]], times: list[float]) -> RobotTrajectory:
     points = [
         JointTrajectoryPoint(positions=row, time_from_start=duration_message(time))
         for row, time in zip(rows, times, strict=True)
     ]
-    joints = JointTrajectory(joint_names=names, points=points)
-    return SimpleNamespace(joint_trajectory=joints, multi_dof_joint_trajectory=SimpleNamespace(points=[]))
+    return RobotTrajectory(joint_trajectory=JointTrajectory(joint_names=names, points=points))
 
 
-def displayed(start: JointState, pieces: list[SimpleNamespace]) -> SimpleNamespace:
-    """A moveit_msgs/DisplayTrajectory as far as it is read."""
-    return SimpleNamespace(trajectory_start=SimpleNamespace(joint_state=start), trajectory=pieces)
+def displayed(start: JointState, pieces: list[RobotTrajectory]) -> DisplayTrajectory:
+    return DisplayTrajectory(trajectory_start=RobotState(joint_state=start), trajectory=pieces)
 
 
 def test_a_displayed_path_of_several_pieces_starts_where_it_says(panda: ConfiguredRobot) -> None:
@@ -160,6 +157,6 @@ def test_a_displayed_path_of_several_pieces_starts_where_it_says(panda: Configur
     ):
         with pytest.raises(TrajectoryError, match=reason):
             inputs.displayed_path(broken, START_NS)
-    pieces[0].multi_dof_joint_trajectory.points.append(object())
+    pieces[0].multi_dof_joint_trajectory.points.append(MultiDOFJointTrajectoryPoint())
     with pytest.raises(TrajectoryError, match="multi-degree-of-freedom"):
         inputs.displayed_path(displayed(start, pieces), START_NS)

@@ -29,6 +29,10 @@ class AnnotationError(WorldModelError):
     """An annotator failed, or what it returned does not fit the episode."""
 
 
+class AssessmentError(WorldModelError):
+    """What a prediction says about a plan cannot be told: it lacks the joints, or a link is unknown."""
+
+
 class ConditioningError(WorldModelError):
     """What a prediction starts from does not fit together or does not fit the model: sizes, types, times, frames."""
 

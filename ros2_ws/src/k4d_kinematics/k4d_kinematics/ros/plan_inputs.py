@@ -1,6 +1,5 @@
 """Messages that describe a robot's future, as plans of the whole robot."""
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import PoseArray
 from k4d_msgs.msg import PointmapSequence
+from moveit_msgs.msg import DisplayTrajectory
 from nav_msgs.msg import Path as PathMessage
 from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
@@ -46,17 +46,13 @@ class PlanInputs:
         trajectory = complete(trajectory_from_message(message), self._robot, self._joints.newest)
         return self._plan(message.header, now_ns, trajectory, PointmapSequence.SOURCE_PLANNED_TRAJECTORY)
 
-    def displayed_path(self, message: Any, now_ns: int) -> Plan:
+    def displayed_path(self, message: DisplayTrajectory, now_ns: int) -> Plan:
         """A moveit_msgs/DisplayTrajectory: its trajectories one after the other, from its own start state.
 
         Joints that neither the trajectories nor the start state name keep their positions.
         """
-        if any(part.multi_dof_joint_trajectory.points for part in message.trajectory):
-            raise TrajectoryError("a displayed path must move single joints, got multi-degree-of-freedom joints")
-        parts = [part.joint_trajectory for part in message.trajectory]
-        self._check_size(sum(len(part.points) for part in parts))
-        q_start = self._start_state(message.trajectory_start.joint_state)
-        whole = concatenate([complete(trajectory_from_message(part), self._robot, q_start) for part in parts])
+        self._check_size(sum(len(part.joint_trajectory.points) for part in message.trajectory))
+        whole = displayed_trajectory(message, self._robot, self._joints.newest)
         return self._plan(Header(), now_ns, whole, PointmapSequence.SOURCE_DISPLAYED_PATH)
 
     def tool_path(self, message: PathMessage | PoseArray, now_ns: int) -> Plan:
@@ -86,18 +82,6 @@ class PlanInputs:
         source = PointmapSequence.SOURCE_JOINT_VELOCITIES
         return self._plan(message.header, now_ns, result.trajectory, source, remark=result.describe_stops())
 
-    def _start_state(self, start: JointState) -> NDArray[np.float64]:
-        known = dict(zip(self._robot.joint_names, self._joints.newest.tolist(), strict=True))
-        if len(start.name) != len(start.position):
-            raise TrajectoryError(
-                f"the start state must have one position a name, got {len(start.position)} for {len(start.name)}"
-            )
-        known.update(zip(start.name, start.position, strict=True))
-        try:
-            return self._robot.order_positions(list(known), list(known.values()))
-        except JointStateError as error:
-            raise TrajectoryError(f"the start state is not usable: {error}") from error
-
     def _plan(
         self,
         header: Header,
@@ -118,6 +102,32 @@ class PlanInputs:
             raise TrajectoryError(f"a plan must hold 1 to {self._config.max_points} points, got {count}")
 
 
+def displayed_trajectory(message: DisplayTrajectory, robot: Robot, positions: NDArray[np.float64]) -> JointTrajectory:
+    """The trajectories of a moveit_msgs/DisplayTrajectory one after the other, of all the robot's joints.
+
+    Joints that neither the trajectories nor the start state name keep ``positions`` (J,). Raises TrajectoryError when
+    joints of several degrees of freedom move, or a trajectory or the start state is not usable.
+    """
+    if any(part.multi_dof_joint_trajectory.points for part in message.trajectory):
+        raise TrajectoryError("a displayed path must move single joints, got multi-degree-of-freedom joints")
+    q_start = _start_positions(message.trajectory_start.joint_state, robot, positions)
+    parts = [trajectory_from_message(part.joint_trajectory) for part in message.trajectory]
+    return concatenate([complete(part, robot, q_start) for part in parts])
+
+
+def _start_positions(start: JointState, robot: Robot, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    known = dict(zip(robot.joint_names, positions.tolist(), strict=True))
+    if len(start.name) != len(start.position):
+        raise TrajectoryError(
+            f"the start state must have one position a name, got {len(start.position)} for {len(start.name)}"
+        )
+    known.update(zip(start.name, start.position, strict=True))
+    try:
+        return robot.order_positions(list(known), list(known.values()))
+    except JointStateError as error:
+        raise TrajectoryError(f"the start state is not usable: {error}") from error
+
+
 @dataclass(frozen=True)
 class PlanTopic:
     """A topic that brings plans: its name, its message type, the SOURCE constant of PointmapSequence that stands for
@@ -131,23 +141,23 @@ class PlanTopic:
 
 
 def plan_topics(tool_path_type: str) -> list[PlanTopic]:
-    """The topics that bring plans; MoveIt's is among them where moveit_msgs is installed."""
+    """The topics that bring plans, MoveIt's among them."""
     path_type = PathMessage if tool_path_type == "nav_msgs/Path" else PoseArray
-    topics = [
+    return [
         PlanTopic(
             "planned_trajectory",
             JointTrajectoryMessage,
             PointmapSequence.SOURCE_PLANNED_TRAJECTORY,
             PlanInputs.planned_trajectory,
         ),
+        PlanTopic(
+            "display_planned_path",
+            DisplayTrajectory,
+            PointmapSequence.SOURCE_DISPLAYED_PATH,
+            PlanInputs.displayed_path,
+        ),
         PlanTopic("tool_path", path_type, PointmapSequence.SOURCE_TOOL_PATH, PlanInputs.tool_path),
         PlanTopic(
             "joint_velocities", JointState, PointmapSequence.SOURCE_JOINT_VELOCITIES, PlanInputs.joint_velocities
         ),
     ]
-    if importlib.util.find_spec("moveit_msgs") is not None:
-        from moveit_msgs.msg import DisplayTrajectory
-
-        source = PointmapSequence.SOURCE_DISPLAYED_PATH
-        topics.append(PlanTopic("display_planned_path", DisplayTrajectory, source, PlanInputs.displayed_path))
-    return topics

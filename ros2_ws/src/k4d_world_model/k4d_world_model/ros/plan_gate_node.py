@@ -1,0 +1,150 @@
+"""k4d_plan_gate_node: says what the prediction of a plan shows, and sends the plan on once an operator accepts it."""
+
+from typing import Any
+
+from k4d_msgs.msg import Rollout as RolloutMessage
+from k4d_msgs.msg import RolloutFrame
+from k4d_msgs.srv import ExecutePlan
+from moveit_msgs.msg import DisplayTrajectory
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
+
+from k4d_kinematics.errors import JointStateError, KinematicsError
+from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot, described_robot
+from k4d_kinematics.ros.camera_output import image_qos
+from k4d_kinematics.ros.diagnostics import Diagnostics
+from k4d_kinematics.ros.parameters import declare_parameters
+from k4d_kinematics.ros.running import run_node
+from k4d_world_model.errors import WorldModelError
+from k4d_world_model.ros.plan_gate import PlanGate
+from k4d_world_model.ros.plan_gate_config import PlanGateNodeConfig
+from k4d_world_model.ros.previewed_plan import ReceivedPlan
+from k4d_world_model.ros.rollout_messages import rollout_from_messages
+from k4d_world_model.ros.rollout_output import summaries_qos
+from k4d_world_model.ros.sequence_collector import SequenceCollector
+
+LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# Only the newest plan and the newest joint state count.
+NEWEST_QOS = QoSProfile(depth=1)
+
+
+class PlanGateNode(Node):
+    """Nothing moves unless ``command_topic`` is set and an operator names the rollout that shows the newest plan."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("k4d_plan_gate_node", **kwargs)
+        self.config = declare_parameters(self, PlanGateNodeConfig)
+        self.diagnostics = Diagnostics(self)
+        self._collector: SequenceCollector[RolloutMessage, RolloutFrame] = SequenceCollector()
+        self._gate: PlanGate | None = None
+        self.diagnostics.waiting("joint_states", "no joint state has been received")
+        self.diagnostics.waiting("plan", "no plan has been received")
+        self.diagnostics.waiting("rollout", "no rollout has been received")
+        if self.config.robot:
+            self._use(configured_robot(self.config.robot, self.config.cache_dir))
+        else:
+            self.diagnostics.waiting("robot", "no robot_description has been received")
+            self.create_subscription(String, "robot_description", self._on_description, LATCHED_QOS)
+        topic = self.config.command_topic
+        self._commands = self.create_publisher(JointTrajectoryMessage, topic, NEWEST_QOS) if topic else None
+        self.create_subscription(JointState, "joint_states", self._on_joint_state, NEWEST_QOS)
+        self.create_subscription(JointTrajectoryMessage, "planned_trajectory", self._on_trajectory, NEWEST_QOS)
+        self.create_subscription(DisplayTrajectory, "display_planned_path", self._on_display, NEWEST_QOS)
+        prefix = f"{self.config.camera}/predicted"
+        self.create_subscription(RolloutMessage, f"{prefix}/rollout", self._on_summary, summaries_qos())
+        self.create_subscription(RolloutFrame, f"{prefix}/frames", self._on_frame, image_qos())
+        self.create_service(ExecutePlan, "execute_plan", self._on_execute)
+
+    def _on_description(self, message: String) -> None:
+        if self._gate is not None and self._gate.robot.urdf == message.data:
+            return
+        try:
+            tool, cache = self.config.tool_link, self.config.cache_dir
+            self._use(
+                described_robot(message.data, tool_link=tool, geometry="visual", triangle_fraction=1.0, cache_dir=cache)
+            )
+        except KinematicsError as error:
+            self.diagnostics.error("robot", str(error))
+
+    def _use(self, configured: ConfiguredRobot) -> None:
+        self.close()
+        self._gate = PlanGate(configured, self.config)
+        self.diagnostics.ok("robot", configured.robot.name)
+
+    def _on_joint_state(self, message: JointState) -> None:
+        if self._gate is None:
+            return
+        try:
+            self._gate.stand(list(message.name), list(message.position))
+        except JointStateError as error:
+            self.diagnostics.error("joint_states", str(error))
+        else:
+            self.diagnostics.ok("joint_states", "receiving", stale_after=2.0)
+
+    def _on_trajectory(self, message: JointTrajectoryMessage) -> None:
+        self._receive(ReceivedPlan.of_trajectory, message)
+
+    def _on_display(self, message: DisplayTrajectory) -> None:
+        self._receive(ReceivedPlan.of_display, message)
+
+    def _receive(self, convert: Any, message: Any) -> None:
+        if self._gate is None:
+            self.diagnostics.error("plan", "a plan came before any robot_description")
+            return
+        try:
+            self.diagnostics.ok("plan", f"{self._gate.receive(convert, message)} points")
+        except KinematicsError as error:
+            self.diagnostics.error("plan", str(error))
+
+    def _on_summary(self, message: RolloutMessage) -> None:
+        if message.error_code == RolloutMessage.NONE:
+            self._collect(self._collector.announce, message)
+        elif self._gate is not None:
+            self._gate.predict(message, None)
+
+    def _on_frame(self, message: RolloutFrame) -> None:
+        self._collect(self._collector.add, message)
+
+    def _collect(self, take: Any, message: Any) -> None:
+        try:
+            if take(message) and self._gate is not None:
+                summary, frames = self._collector.take()
+                self._collector.drop()
+                self._gate.predict(summary, rollout_from_messages(summary, frames))
+                self.diagnostics.ok("rollout", f"{summary.frame_count} frames of {summary.model_name}")
+        except WorldModelError as error:
+            self.diagnostics.error("rollout", str(error))
+
+    def _on_execute(self, request: ExecutePlan.Request, response: ExecutePlan.Response) -> ExecutePlan.Response:
+        if self._gate is None:
+            response.error_code, response.error_string = ExecutePlan.Request.NOT_PREDICTED, "there is no robot yet"
+            return response
+        verdict = self._gate.judge(response)
+        if verdict[0] == ExecutePlan.Request.NONE and request.sequence_id:
+            verdict = self._gate.obstacle(request, response, self.get_clock().now().nanoseconds)
+            if verdict[0] == ExecutePlan.Request.NONE:
+                verdict = self._send(response)
+        response.error_code, response.error_string = verdict
+        return response
+
+    def _send(self, response: ExecutePlan.Response) -> tuple[int, str]:
+        if self._commands is None:
+            return ExecutePlan.Request.NOT_ALLOWED, "command_topic is empty: this node may not move the robot"
+        assert self._gate is not None
+        self._commands.publish(self._gate.release())
+        self.get_logger().info(f"the plan that rollout {response.rollout.sequence_id} shows was sent on")
+        response.executed = True
+        return ExecutePlan.Request.NONE, ""
+
+    def close(self) -> None:
+        """Ends the thread that judges predictions."""
+        if self._gate is not None:
+            self._gate.close()
+
+
+def main() -> int:
+    """Runs the node; see ``run_node``."""
+    return run_node(PlanGateNode, PlanGateNodeConfig, __doc__, (KinematicsError, WorldModelError))

@@ -1,4 +1,7 @@
-"""The launch file beside a simulated robot, all nodes as processes of their own: a plan becomes a played prediction."""
+"""The whole stack beside a simulated robot, all nodes as processes of their own and in a namespace.
+
+A displayed plan, as MoveIt publishes it, becomes a played prediction and, once it is accepted, the robot's motion.
+"""
 
 import signal
 import subprocess
@@ -12,9 +15,10 @@ import numpy as np
 import pytest
 import rclpy
 from k4d_msgs.msg import Rollout
+from k4d_msgs.srv import ExecutePlan
+from moveit_msgs.msg import DisplayTrajectory, RobotState, RobotTrajectory
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState, PointCloud2
-from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -29,8 +33,9 @@ LAUNCH = """
 <launch>
   <arg name="model"/>
   <arg name="surfaces"/>
+  <arg name="params_file"/>
   <let name="config" value="$(find-pkg-share k4d_bringup)/config"/>
-  <node pkg="k4d_simulation" exec="k4d_simulated_robot_node">
+  <node pkg="k4d_simulation" exec="k4d_simulated_robot_node" namespace="cell">
     <param name="robot" value="$(var config)/robots/panda.yaml"/>
     <param name="scene" value="$(var config)/scenes/medium.yaml"/>
     <param name="task" value="push"/>
@@ -41,12 +46,15 @@ LAUNCH = """
     <param name="samples" value="0"/>
     <param name="surface_cache" value="$(var surfaces)"/>
   </node>
-  <node pkg="robot_state_publisher" exec="robot_state_publisher">
+  <node pkg="robot_state_publisher" exec="robot_state_publisher" namespace="cell">
     <param name="robot_description" type="str"
       value="$(command '$(exec-in-pkg k4d-robot-description k4d_kinematics) $(var config)/robots/panda.yaml')"/>
   </node>
-  <include file="$(find-pkg-share k4d_bringup)/launch/prediction.launch.xml">
-    <arg name="model" value="$(var model)"/>
+  <include file="$(find-pkg-share k4d_bringup)/launch/stack.launch.xml">
+    <arg name="world_model" value="$(var model)"/>
+    <arg name="namespace" value="cell"/>
+    <arg name="params_file" value="$(var params_file)"/>
+    <arg name="command_topic" value="joint_trajectory"/>
     <arg name="plan_frames" value="5"/>
     <arg name="surface_cache" value="$(var surfaces)"/>
     <arg name="points_frame" value="world"/>
@@ -55,11 +63,21 @@ LAUNCH = """
 """
 
 
+PARAMETERS = """
+/**/k4d_playback_node:
+  ros__parameters: {rate: 2.0}
+/**/k4d_plan_gate_node:
+  ros__parameters: {observation_age: 3600.0, clearance: 0.0}
+"""
+
+
 @pytest.fixture
 def launched(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     (tmp_path / "all.launch.xml").write_text(LAUNCH)
     (tmp_path / "still.yaml").write_text(MODEL)
-    words = [f"model:={tmp_path / 'still.yaml'}", f"surfaces:={tmp_path / 'surfaces'}"]
+    (tmp_path / "parameters.yaml").write_text(PARAMETERS)
+    files = {"model": "still.yaml", "surfaces": "surfaces", "params_file": "parameters.yaml"}
+    words = [f"{name}:={tmp_path / file}" for name, file in files.items()]
     process = subprocess.Popen([BIN / "k4d-launch", tmp_path / "all.launch.xml", *words])
     rclpy.init()
     yield process
@@ -69,7 +87,7 @@ def launched(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_plan_becomes_a_played_prediction(launched: subprocess.Popen[bytes]) -> None:
-    node = Node("watcher")
+    node = Node("watcher", namespace="cell")
     received: dict[str, list[Any]] = {}
 
     def until(condition: Callable[[], object], what: str) -> None:
@@ -90,12 +108,12 @@ def test_a_plan_becomes_a_played_prediction(launched: subprocess.Popen[bytes]) -
         received[topic] = []
         node.create_subscription(kind, topic, received[topic].append, qos)
         until(lambda topic=topic: node.count_publishers(topic), f"a publisher of {topic}")
-    plans = node.create_publisher(JointTrajectory, "planned_trajectory", 10)
-    until(plans.get_subscription_count, "the pointmap node")
+    plans = node.create_publisher(DisplayTrajectory, "display_planned_path", 10)
+    until(lambda: plans.get_subscription_count() == 2, "the pointmap node and the gate")
     until(lambda: received["front/image_raw"], "a picture")
     # Until the pointmap node knows joints, transforms and the camera, it refuses plans.
     while not any(summary.error_code == Rollout.NONE for summary in received["front/predicted/rollout"]):
-        plans.publish(_plan(received["joint_states"][-1], received["front/image_raw"][-1]))
+        plans.publish(_plan(received["joint_states"][-1]))
         answered = _Answer(received["front/predicted/rollout"])
         until(answered, "an answer")
     summary = received["front/predicted/rollout"][-1]
@@ -108,7 +126,7 @@ def test_a_plan_becomes_a_played_prediction(launched: subprocess.Popen[bytes]) -
     first, last = (np.frombuffer(image.data, np.uint8).reshape(HEIGHT, WIDTH, 3) for image in (images[0], images[-1]))
     assert (first != last).any(axis=-1).mean() > 0.01, "the robot does not move"
     stamps_ns = [nanoseconds(image.header.stamp) for image in images]
-    assert np.abs(np.diff(stamps_ns) - 0.5e9).max() < 1e6
+    assert np.abs(np.diff(stamps_ns) - 0.25e9).max() < 1e6, "at twice the speed, as params_file says"
     assert received["playback/predicted/points"][-1].header.frame_id == "world"
     until(lambda: len(received["playback/joint_states"]) >= COUNT, "joints of the playback")
     assert received["playback/joint_states"][-1].position[0] != received["playback/joint_states"][0].position[0]
@@ -117,6 +135,22 @@ def test_a_plan_becomes_a_played_prediction(launched: subprocess.Popen[bytes]) -
     answer = resume.call_async(Trigger.Request())
     until(answer.done, "an answer")
     assert answer.result().success
+    gate = node.create_client(ExecutePlan, "execute_plan")
+    until(gate.service_is_ready, "the gate")
+
+    def ask(sequence_id: str) -> ExecutePlan.Response:
+        asked = gate.call_async(ExecutePlan.Request(sequence_id=sequence_id, accept_concerns=True))
+        until(asked.done, "the gate's answer")
+        return asked.result()
+
+    verdicts: list[ExecutePlan.Response] = []
+    while not verdicts or verdicts[-1].error_code != ExecutePlan.Request.NONE:
+        verdicts.append(ask(""))
+        assert len(verdicts) < 1000, verdicts[-1].error_string
+    start = received["joint_states"][-1].position[0]
+    sent = ask(verdicts[-1].rollout.sequence_id)
+    assert sent.executed, sent.error_string
+    until(lambda: abs(received["joint_states"][-1].position[0] - start - 0.5) < 0.02, "the motion")
     node.destroy_node()
 
 
@@ -130,12 +164,14 @@ class _Answer:
         return len(self._messages) > self._count or time.monotonic() > self._deadline
 
 
-def _plan(state: JointState, image: Image) -> JointTrajectory:
-    """Half a radian of the first joint within two seconds, from the moment of a picture on."""
-    start = list(state.position)[:7]
-    points = [
-        JointTrajectoryPoint(positions=positions, time_from_start=duration_message(moment))
-        for positions, moment in ((start, 0.0), ([start[0] + 0.5, *start[1:]], 2.0))
-    ]
-    names = list(state.name)[:7]
-    return JointTrajectory(header=Header(stamp=image.header.stamp), joint_names=names, points=points)
+def _plan(state: JointState) -> DisplayTrajectory:
+    """Half a radian of the first joint within two seconds, in two parts."""
+    start, names = list(state.position)[:7], list(state.name)[:7]
+    parts = []
+    for first, last in ((0.0, 0.2), (0.2, 0.5)):
+        points = [
+            JointTrajectoryPoint(positions=[start[0] + turn, *start[1:]], time_from_start=duration_message(moment))
+            for turn, moment in ((first, 0.0), (last, 4.0 * (last - first)))
+        ]
+        parts.append(RobotTrajectory(joint_trajectory=JointTrajectory(joint_names=names, points=points)))
+    return DisplayTrajectory(trajectory=parts, trajectory_start=RobotState(joint_state=state))

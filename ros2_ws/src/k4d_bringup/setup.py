@@ -35,6 +35,7 @@ setup(
     ],
     python_requires=">=3.11",
     zip_safe=False,
+    extras_require={"test": ["pytest"]},
     entry_points={
         "console_scripts": [
             "k4d_bag_player_node = k4d_bringup.ros.bag_player_node:main",

@@ -15,6 +15,7 @@ setup(
     ],
     python_requires=">=3.11",
     zip_safe=False,
+    extras_require={"test": ["pytest"]},
     entry_points={
         "console_scripts": [
             "k4d_simulated_robot_node = k4d_simulation.ros.simulated_robot_node:main",

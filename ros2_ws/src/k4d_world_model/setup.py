@@ -15,6 +15,7 @@ setup(
     ],
     python_requires=">=3.11",
     zip_safe=False,
+    extras_require={"test": ["pytest"]},
     entry_points={
         "console_scripts": [
             "k4d-build-dataset = k4d_world_model.cli.build_dataset:main",

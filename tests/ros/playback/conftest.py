@@ -10,7 +10,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from k4d_msgs.msg import Rollout as RolloutMessage
 from k4d_msgs.msg import RolloutFrame
-from k4d_msgs.srv import Seek, SetRate
+from k4d_msgs.srv import Seek, SetRate, Step
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
@@ -22,6 +22,7 @@ from k4d_kinematics import Camera, JointTrajectory, se3
 from k4d_kinematics.ros.conversions import duration_message, nanoseconds, time_message
 from k4d_world_model.rollout import MetricFit, Provenance, Rollout
 from k4d_world_model.ros.playback_node import PlaybackNode
+from k4d_world_model.ros.player import Player
 from k4d_world_model.ros.rollout_messages import frame_message, summary_message
 from k4d_world_model.ros.rollout_output import summaries_qos
 
@@ -69,7 +70,7 @@ def messages(rollout: Rollout, sequence_id: str) -> tuple[RolloutMessage, list[R
 class Graph:
     """The node under test and a driver node, spun together until a condition holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "playback") -> None:
         self.node = PlaybackNode()
         self.driver = Node("driver", use_global_arguments=False)
         self.executor = SingleThreadedExecutor()
@@ -80,8 +81,8 @@ class Graph:
         self._clock = self.driver.create_publisher(Clock, "/clock", 10)
         self.driver.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
         for topic, kind in TOPICS.items():
-            self.driver.create_subscription(kind, f"playback/{topic}", self.received[topic].append, 500)
-            self.until(lambda topic=topic: self.driver.count_publishers(f"playback/{topic}"), f"a publisher of {topic}")
+            self.driver.create_subscription(kind, f"{prefix}/{topic}", self.received[topic].append, 500)
+            self.until(lambda topic=topic: self.driver.count_publishers(f"{prefix}/{topic}"), f"a publisher of {topic}")
         self._summaries = self.driver.create_publisher(RolloutMessage, "front/predicted/rollout", summaries_qos())
         self._frames = self.driver.create_publisher(RolloutFrame, "front/predicted/frames", 50)
         self._clients = {
@@ -90,10 +91,16 @@ class Graph:
                 ("pause", Trigger),
                 ("resume", Trigger),
                 ("seek", Seek),
+                ("step", Step),
                 ("set_rate", SetRate),
                 ("set_loop", SetBool),
             )
         }
+
+    @property
+    def player(self) -> Player:
+        """The first one."""
+        return next(iter(self.node.stage._players.values()))
 
     def until(self, condition: Callable[[], object], what: str) -> None:
         give_up = time.monotonic() + PATIENCE
@@ -106,12 +113,12 @@ class Graph:
         self.until(self._clock.get_subscription_count, "somebody who hears the clock")
         self._clock.publish(Clock(clock=time_message(now_ns)))
         self.until(lambda: self.node.get_clock().now().nanoseconds == now_ns, "the clock to move")
-        self.node.player.tick(now_ns)
+        self.node.stage.tick(now_ns)
         self.settle()
 
     def settle(self) -> None:
         """Waits until everything that the node published has been received."""
-        topics, joints = self.node.player._topics, self.node.player._joint_states
+        topics, joints = self.player._topics, self.player._joint_states
         for publisher in (*topics.publishers, joints):
             self.until(publisher.get_subscription_count, "us to be seen")
         self.until(lambda: all(p.wait_for_all_acked() for p in (*topics.publishers, joints)), "messages to arrive")
@@ -124,11 +131,11 @@ class Graph:
         summary, frames = messages(rollout, sequence_id)
         for publisher in (self._summaries, self._frames):
             self.until(publisher.get_subscription_count, "the node to listen")
-        before = self.node.player._rollout
+        before = self.player._rollout
         self._summaries.publish(summary)
         for frame in frames:
             self._frames.publish(frame)
-        self.until(lambda: self.node.player._rollout is not before, "the rollout to be loaded")
+        self.until(lambda: self.player._rollout is not before, "the rollout to be loaded")
 
     def tell(self, summary: RolloutMessage) -> None:
         self._summaries.publish(summary)
@@ -171,11 +178,11 @@ def start() -> Iterator[Callable[..., Graph]]:
     """Starts a graph whose node has the given parameters; everything is shut down after the test."""
     graphs: list[Graph] = []
 
-    def start_graph(**parameters: object) -> Graph:
-        values = {"camera": "front", "use_sim_time": True, **parameters}
+    def start_graph(prefix: str = "playback", **parameters: object) -> Graph:
+        values = {"cameras": "[front]", "use_sim_time": True, **parameters}
         words = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
         rclpy.init(args=["--ros-args", *words])
-        graphs.append(Graph())
+        graphs.append(Graph(prefix))
         return graphs[-1]
 
     yield start_graph

@@ -7,7 +7,8 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from k4d_msgs.msg import Rollout as RolloutMessage
-from k4d_msgs.srv import Seek, SetRate
+from k4d_msgs.srv import Seek, SetRate, Step
+from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 from tf2_ros import StaticTransformBroadcaster
 
@@ -121,6 +122,57 @@ def test_what_was_paused_stays_so_when_another_rollout_comes(start) -> None:
     assert graph.shown() == []
 
 
+def test_steps_pause_and_go_frame_by_frame(start) -> None:
+    graph = start()
+    answer = graph.call("step", Step.Request(frames=1))
+    assert (answer.success, answer.error_code) == (False, Step.Request.NOTHING_LOADED)
+    graph.at(START)
+    graph.send(make_rollout(30), "one")
+    graph.at(START)
+    assert graph.shown() == [(30, START)]
+    for count, colour in ((1, 31), (2, 33), (-1, 32), (0, 32)):
+        assert graph.call("step", Step.Request(frames=count)).success
+        assert graph.shown() == [(colour, START)]
+    for count in (-3, 2):
+        answer = graph.call("step", Step.Request(frames=count))
+        assert (answer.success, answer.error_code) == (False, Step.Request.OUT_OF_RANGE)
+        assert "from frame 2, frames must be within -2..1" in answer.error_string
+    graph.at(START + 9 * TENTH)
+    assert graph.shown() == [], "it stays paused"
+    assert graph.call("resume").success
+    graph.at(START + 10 * TENTH)
+    assert graph.shown() == [(33, START + 10 * TENTH)]
+
+
+def test_rollouts_side_by_side_share_one_clock(start, tmp_path: Path) -> None:
+    longer = (0.5, 0.7, 1.0, 1.4, 1.5)
+    for name, rollout in (("short", make_rollout(30)), ("long", make_rollout(60, longer))):
+        write_rollout(tmp_path / name, rollout)
+    graph = start("playback/rollout_0", files=f"['{tmp_path / 'short'}', '{tmp_path / 'long'}']", autoplay=False)
+    others: list[Image] = []
+    graph.driver.create_subscription(Image, "playback/rollout_1/predicted/image", others.append, 500)
+    graph.until(lambda: graph.driver.count_publishers("playback/rollout_1/predicted/image"), "the other rollout")
+
+    def side_by_side() -> tuple[list[int], list[int]]:
+        shown = [colour for colour, _ in graph.shown()]
+        graph.until(lambda: len(others) >= len(shown), "the other picture")
+        colours, others[:] = [image.data[0] for image in others], []
+        return shown, colours
+
+    graph.at(START)
+    side_by_side()
+    for position, expected in ((0.2, (31, 61)), (0.5, (33, 62)), (0.9, (33, 63))):
+        assert graph.seek(position).success
+        assert side_by_side() == ([expected[0]], [expected[1]])
+    assert not graph.seek(1.1).success
+    assert graph.call("step", Step.Request(frames=-2)).success
+    assert side_by_side() == ([31], [61]), "the longest one's frame at 0.2 s"
+    assert graph.call("resume").success
+    graph.at(START + 2 * TENTH)
+    assert [colour for colour, _ in graph.shown()] == [32], "the longest one's next frame comes at 0.5 s"
+    assert "rollout_1: rollout" in graph.node.diagnostics._conditions
+
+
 @pytest.mark.parametrize("position", [-0.001, 0.500001])
 def test_seeking_out_of_range_is_refused_and_changes_nothing(start, position: float) -> None:
     graph = start(autoplay=False)
@@ -163,7 +215,7 @@ def test_the_newest_whole_rollout_is_played_and_what_is_none_is_not(start) -> No
     graph.tell(failed)
     summary, _ = messages(make_rollout(60), "never comes")
     graph.tell(summary)
-    graph.until(lambda: graph.node._collector.summaries, "the summary to be heard")
+    graph.until(lambda: graph.node._collectors["front"].summaries, "the summary to be heard")
     assert graph.status("rollout").level == DiagnosticStatus.OK, "a failed prediction is no fault of playback"
     summary, _ = messages(make_rollout(60), "empty")
     summary.frame_count = 0
@@ -213,7 +265,7 @@ def test_points_can_be_in_any_frame_that_tf_knows(start) -> None:
 
 def test_a_file_is_played(start, tmp_path: Path) -> None:
     write_rollout(tmp_path / "predicted", make_rollout(30))
-    graph = start(file=tmp_path / "predicted", rate=2.0)
+    graph = start(files=f"['{tmp_path / 'predicted'}']", rate=2.0)
     graph.at(START)
     graph.at(START + 2 * TENTH)
     assert graph.shown() == [(30, START), (31, START + TENTH // 2), (32, START + 2 * TENTH)]
@@ -222,7 +274,7 @@ def test_a_file_is_played(start, tmp_path: Path) -> None:
 
 def test_a_file_that_is_none_is_named(start, tmp_path: Path) -> None:
     with pytest.raises(RolloutError, match="holds no rollout"):
-        start(file=tmp_path)
+        start(files=f"['{tmp_path}']")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +282,9 @@ def test_a_file_that_is_none_is_named(start, tmp_path: Path) -> None:
     [
         ({"rate": 0.0}, "rate"),
         ({"lop": True}, "did you mean 'loop'"),
-        ({"file": "x", "points_frame": "table"}, "points_frame needs base_frame"),
+        ({"files": "[x]", "points_frame": "table"}, "points_frame needs base_frame"),
+        ({"files": "[x, '']"}, "files must be paths"),
+        ({"cameras": "[front, front]"}, "cameras must be different"),
     ],
 )
 def test_wrong_parameters_are_named(start, parameters: dict[str, object], reason: str) -> None:

@@ -17,7 +17,7 @@ from k4d_kinematics.errors import ConfigurationError
 from k4d_kinematics.ros.conversions import camera_message, duration_message, time_message
 from k4d_world_model.errors import ConditioningError, OutOfMemoryError
 
-from .conftest import STEPS, FakeModel, Gate, Graph, Inputs
+from .conftest import LATCHED, STEPS, FakeModel, Gate, Graph, Inputs
 
 Start = Callable[..., Graph]
 
@@ -167,6 +167,29 @@ def test_missing_inputs_are_named(start: Start) -> None:
         assert refused.error_string == f"no {topic} has been received"
     graph.node._inputs["front"]._camera_info = None
     assert graph.predict()[1].rollout.error_string == "no front/camera_info has been received"
+
+
+def test_a_camera_that_is_not_where_it_should_be_is_no_start(start: Start) -> None:
+    graph = start(FakeModel(), require_calibration=True)
+    judge = graph.driver.create_publisher(DiagnosticStatus, "front/robot/calibration", LATCHED)
+    graph.show(Inputs())
+    refused = graph.predict()[1].rollout
+    assert refused.error_code == Rollout.INVALID_INPUT
+    assert "is k4d_overlay_node running?" in refused.error_string
+    for level, message in ((DiagnosticStatus.ERROR, "9 px off"), (DiagnosticStatus.OK, "0.4 px off")):
+        judge.publish(DiagnosticStatus(level=level, message=message))
+        graph.until(lambda message=message: message in _judged(graph), "the judgement to be heard")
+        rollout = graph.predict()[1].rollout
+        if level == DiagnosticStatus.OK:
+            assert rollout.error_code == Rollout.NONE, rollout.error_string
+        else:
+            assert rollout.error_code == Rollout.INVALID_INPUT
+            assert "9 px off" in rollout.error_string
+
+
+def _judged(graph: Graph) -> str:
+    judged = graph.node._inputs["front"]._calibration
+    return "" if judged is None else judged[0].message
 
 
 def test_a_plan_of_another_length_is_refused_with_the_parameter_that_mends_it(start: Start) -> None:

@@ -33,6 +33,10 @@ class PlaybackClock:
         """Seconds from the first to the last frame."""
         return self._offsets_ns[-1] / _SECOND_NS
 
+    def moment(self, index: int) -> float:
+        """Seconds from the first frame to frame ``index``."""
+        return self._offsets_ns[index] / _SECOND_NS
+
     @property
     def is_running(self) -> bool:
         """Whether frames will become due: neither paused nor at the end."""
@@ -66,6 +70,19 @@ class PlaybackClock:
         # Half a nanosecond: a duration in whole nanoseconds means the frame whose time it is the rounding of.
         self._next = bisect.bisect_right(self._offsets_ns, self._position_ns + 0.5)
         return self._next - 1
+
+    def step(self, count: int, now_ns: int) -> int:
+        """Pauses and moves by ``count`` frames, backward where negative; the index of the frame to show.
+
+        Raises PlaybackError before the first and after the last frame; it is paused all the same.
+        """
+        self.pause(now_ns)
+        shown, last = max(self._next - 1, 0), len(self._offsets_ns) - 1
+        if not 0 <= shown + count <= last:
+            raise PlaybackError(f"from frame {shown}, frames must be within {-shown}..{last - shown}, got {count}")
+        self._next = shown + count + 1
+        self._position_ns = self._offsets_ns[shown + count]
+        return shown + count
 
     def set_rate(self, rate: float, now_ns: int) -> None:
         """Goes on from here at ``rate`` times real time. Raises PlaybackError on a rate out of range."""

@@ -49,9 +49,14 @@ class PointmapNodeConfig:
         _check("trigger", self.trigger, TRIGGERS)
         _check("tool_path_type", self.tool_path_type, TOOL_PATH_TYPES)
         _check("geometry", self.geometry, ("visual", "collision"))
-        named = all(_CAMERA_NAME.fullmatch(name) for name in self.cameras)
-        if not self.cameras or not named or len(set(self.cameras)) != len(self.cameras):
-            raise ConfigurationError(f"cameras must be different names of letters, digits, _ and /, got {self.cameras}")
+        check_cameras(self.cameras)
+
+
+def check_cameras(names: tuple[str, ...]) -> None:
+    """Raises ConfigurationError unless there is a camera and all names are different and fit into topics."""
+    named = all(_CAMERA_NAME.fullmatch(name) for name in names)
+    if not names or not named or len(set(names)) != len(names):
+        raise ConfigurationError(f"cameras must be different names of letters, digits, _ and /, got {names}")
 
 
 def _check(name: str, value: str, valid: tuple[str, ...]) -> None:

@@ -1,12 +1,14 @@
 """What the prediction node hears of one camera: pictures, depth, calibration, and the pointmaps of plans."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from k4d_msgs.msg import PointmapFrame
 from k4d_msgs.msg import PointmapSequence as PointmapSequenceMessage
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -21,6 +23,10 @@ from k4d_world_model.ros.stamped_history import StampedHistory
 
 # Seconds without a message after which an input counts as gone.
 _STALE_AFTER = 2.0
+# Seconds that a judgement of the calibration, which comes each second, stays valid.
+_CALIBRATION_AGE = 5.0
+# The last judgement is kept for whoever comes later.
+LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class CameraInputs:
@@ -44,24 +50,28 @@ class CameraInputs:
         self._images: StampedHistory[Image] = StampedHistory(config.image_history)
         self._depths: StampedHistory[Image] = StampedHistory(config.image_history)
         self._camera_info: CameraInfo | None = None
+        self._calibration: tuple[DiagnosticStatus, float] | None = None  # and when it came, monotonic seconds
         overridable = QoSOverridingOptions.with_default_policies()
 
         def listen(kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> Any:
             diagnostics.waiting(f"{name}/{topic}", "no message has been received")
             return node.create_subscription(kind, f"{name}/{topic}", callback, qos, qos_overriding_options=overridable)
 
+        checked = config.require_calibration
         self._subscriptions = [
             listen(Image, config.image_topic, self._on_image, image_qos()),
             listen(CameraInfo, "camera_info", self._on_camera_info, image_qos()),
             listen(PointmapSequenceMessage, "robot/plan/sequence", self._on_summary, summary_qos()),
             listen(PointmapFrame, "robot/plan/frames", self._on_frame, image_qos()),
+            *([listen(DiagnosticStatus, "robot/calibration", self._on_calibration, LATCHED_QOS)] if checked else []),
             *([listen(Image, config.depth_topic, self._on_depth, image_qos())] if config.depth else []),
         ]
 
     def observation(self, sequence_id: str = "") -> Observation:
         """What a plan starts from, by default the newest whole one.
 
-        Raises ConditioningError when the plan's pointmaps, or a picture (and depth image) of its start, are missing.
+        Raises ConditioningError when the plan's pointmaps, or a picture (and depth image) of its start, are missing,
+        or when ``require_calibration`` is set and k4d_overlay_node does not find the camera where it should be.
         """
         try:
             summary, frames = self._plans.take(sequence_id)
@@ -69,12 +79,24 @@ class CameraInputs:
             raise ConditioningError(f"pointmaps of camera {self._name}: {error}") from error
         if self._camera_info is None:
             raise ConditioningError(f"no {self._name}/camera_info has been received")
+        if self._config.require_calibration:
+            self._check_calibration()
         start_ns, tolerance = nanoseconds(summary.header.stamp), self._config.image_tolerance
         image = self._images.nearest(start_ns, tolerance, f"{self._name}/{self._config.image_topic}")
         depth = None
         if self._config.depth:
             depth = self._depths.nearest(start_ns, tolerance, f"{self._name}/{self._config.depth_topic}")
         return Observation(summary, frames, image, self._camera_info, depth)
+
+    def _check_calibration(self) -> None:
+        topic = f"{self._name}/robot/calibration"
+        if self._calibration is None or time.monotonic() - self._calibration[1] > _CALIBRATION_AGE:
+            raise ConditioningError(
+                f"require_calibration: {topic} has been silent for {_CALIBRATION_AGE:g} s; is k4d_overlay_node running?"
+            )
+        status = self._calibration[0]
+        if status.level != DiagnosticStatus.OK:
+            raise ConditioningError(f"require_calibration: {topic} says {status.message!r}")
 
     def close(self) -> None:
         """Stops listening and forgets what was heard."""
@@ -91,6 +113,10 @@ class CameraInputs:
     def _on_depth(self, message: Image) -> None:
         self._depths.add(nanoseconds(message.header.stamp), message)
         self._receiving(self._config.depth_topic, message)
+
+    def _on_calibration(self, message: DiagnosticStatus) -> None:
+        self._calibration = message, time.monotonic()
+        self._diagnostics.ok(f"{self._name}/robot/calibration", message.message, stale_after=_CALIBRATION_AGE)
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message

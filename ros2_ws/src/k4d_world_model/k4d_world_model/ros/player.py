@@ -22,10 +22,13 @@ JOINT_QOS = QoSProfile(depth=100)
 class Player:
     """Plays one rollout at a time; moments are nanoseconds of the node's clock, 0 before a simulated one begins."""
 
-    def __init__(self, node: Node, config: PlaybackNodeConfig, diagnostics: Diagnostics) -> None:
+    def __init__(self, node: Node, name: str, config: PlaybackNodeConfig, diagnostics: Diagnostics) -> None:
+        """Publishes below ``playback/<name>``, or ``playback`` for an empty name."""
+        prefix, self._label = (f"{PREFIX}/{name}", f"{name}: ") if name else (PREFIX, "")
         self._diagnostics, self._points_frame = diagnostics, config.points_frame
-        self._topics = PredictedTopics(node, f"{PREFIX}/predicted", config.points_frame)
-        self._joint_states = node.create_publisher(JointState, f"{PREFIX}/joint_states", JOINT_QOS)
+        self._topics = PredictedTopics(node, f"{prefix}/predicted", config.points_frame)
+        self._joint_states = node.create_publisher(JointState, f"{prefix}/joint_states", JOINT_QOS)
+        diagnostics.waiting(f"{self._label}rollout", "no rollout has been received")
         self._plays, self._rate, self._is_looping = config.autoplay, config.rate, config.loop
         self._rollout: Rollout | None = None
         self._clock: PlaybackClock | None = None
@@ -36,15 +39,22 @@ class Player:
         """Whether there is something to play."""
         return self._rollout is not None
 
+    @property
+    def duration(self) -> float:
+        """Seconds from the first to the last frame, 0 where nothing is loaded."""
+        return 0.0 if self._clock is None else self._clock.duration
+
     def load(self, rollout: Rollout, base_frame: str, now_ns: int) -> None:
         """Begins with another rollout; while playback is paused, only its first frame is shown."""
         self._rollout, self._base_frame = rollout, base_frame
         self._clock = PlaybackClock(rollout.times.tolist(), rate=self._rate, is_looping=self._is_looping)
-        self._diagnostics.ok("rollout", f"{len(rollout.times)} frames of {rollout.provenance.model_name}")
+        self._diagnostics.ok(f"{self._label}rollout", f"{len(rollout.times)} frames of {rollout.provenance.model_name}")
         if rollout.joints is None:
-            self._diagnostics.waiting("joint_states", "the rollout does not say how the robot's joints move")
+            self._diagnostics.waiting(
+                f"{self._label}joint_states", "the rollout does not say how the robot's joints move"
+            )
         else:
-            self._diagnostics.ok("joint_states", f"{len(rollout.joints.joint_names)} joints")
+            self._diagnostics.ok(f"{self._label}joint_states", f"{len(rollout.joints.joint_names)} joints")
         if self._plays:
             self._clock.resume(now_ns)
         else:
@@ -72,6 +82,17 @@ class Player:
         Raises PlaybackError when there is no such moment.
         """
         self._publish(self._loaded().seek(position, now_ns), now_ns)
+
+    def step(self, count: int, now_ns: int) -> float:
+        """Pauses and shows the frame ``count`` further; its moment in seconds after the first.
+
+        Raises PlaybackError when there is no such frame.
+        """
+        clock = self._loaded()
+        self._plays = False
+        index = clock.step(count, now_ns)
+        self._publish(index, now_ns)
+        return clock.moment(index)
 
     def set_rate(self, rate: float, now_ns: int) -> None:
         """Changes the speed, of this rollout and the next ones. Raises PlaybackError when it is out of range."""
@@ -105,6 +126,6 @@ class Player:
         try:
             self._topics.place(self._base_frame, 0)
         except TransformError as error:
-            self._diagnostics.error("points", str(error))
+            self._diagnostics.error(f"{self._label}points", str(error))
         else:
-            self._diagnostics.ok("points", f"in {self._points_frame}")
+            self._diagnostics.ok(f"{self._label}points", f"in {self._points_frame}")

@@ -1,12 +1,9 @@
 """Parameters of k4d_prediction_node."""
 
-import re
 from dataclasses import dataclass
 
-from k4d_kinematics.errors import ConfigurationError
 from k4d_kinematics.ros.parameters import described
-
-_CAMERA_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*")
+from k4d_kinematics.ros.pointmap_config import check_cameras
 
 
 @dataclass(frozen=True)
@@ -25,6 +22,9 @@ class PredictionNodeConfig:
         0.25, "Most seconds between a plan's start and the picture it starts from.", (0.0, 60.0)
     )
     image_history: float = described(2.0, "Seconds of pictures to remember before a plan comes.", (0.0, 60.0))
+    require_calibration: bool = described(
+        False, "Whether to refuse predictions unless k4d_overlay_node finds the camera where it is said to be."
+    )
     predict_automatically: bool = described(False, "Whether each new plan is predicted; the newest plan wins.")
     seed: int = described(0, "Seed of automatic predictions.", (0, 2**63 - 1))
     steps: int = described(0, "Denoising steps of automatic predictions; 0 takes the model's own.", (0, 1000))
@@ -32,6 +32,4 @@ class PredictionNodeConfig:
     autostart: bool = described(True, "Whether the node configures and activates itself when it starts.")
 
     def __post_init__(self) -> None:
-        named = all(_CAMERA_NAME.fullmatch(name) for name in self.cameras)
-        if not self.cameras or not named or len(set(self.cameras)) != len(self.cameras):
-            raise ConfigurationError(f"cameras must be different names of letters, digits, _ and /, got {self.cameras}")
+        check_cameras(self.cameras)

@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 import pytest
 import rclpy
 from geometry_msgs.msg import TransformStamped
-from k4d_embedded.robot_state_publisher import RobotStatePublisher
 from rclpy.action import get_action_client_names_and_types_by_node, get_action_server_names_and_types_by_node
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -19,6 +18,7 @@ from tf2_ros import Buffer, StaticTransformBroadcaster, TransformListener
 
 from k4d_bringup.ros.bag_player_node import BagPlayerNode
 from k4d_bringup.ros.bag_recorder_node import BagRecorderNode
+from k4d_embedded.robot_state_publisher import RobotStatePublisher
 from k4d_kinematics.configuration import RobotConfig, read_configuration
 from k4d_kinematics.resources import resolve
 from k4d_kinematics.ros.pointmap_node import PointmapNode

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from k4d_embedded.launcher.elements import read_launch_file
 from rclpy.qos import (
     DurabilityPolicy,
     LivelinessPolicy,
@@ -19,6 +18,7 @@ from rclpy.qos import (
     qos_check_compatible,
 )
 
+from k4d_embedded.launcher.elements import read_launch_file
 from k4d_kinematics.ros.plan_inputs import plan_topics
 
 from .conftest import ROOT, RVIZ_LAUNCH, RunningGraph, playback_frames

@@ -31,7 +31,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         *shared("launch"),
         *shared("config"),
-        *shared("models"),
+        *shared("models/tiny"),  # beside it may lie downloaded weights of many gigabytes
     ],
     python_requires=">=3.11",
     zip_safe=False,
@@ -41,6 +41,7 @@ setup(
             "k4d_bag_player_node = k4d_bringup.ros.bag_player_node:main",
             "k4d_bag_recorder_node = k4d_bringup.ros.bag_recorder_node:main",
             "k4d-demo = k4d_bringup.cli.demo:main",
+            "k4d-health = k4d_bringup.cli.health:main",
         ],
     },
 )

@@ -11,3 +11,7 @@ class BagError(BringupError):
 
 class DemoError(BringupError):
     """The demonstration's graph failed, dropped messages, or its folder cannot be made."""
+
+
+class HealthError(BringupError):
+    """The running graph is silent, lacks a node or has a condition that is an error."""

@@ -144,7 +144,7 @@ def _write_npz(file: Path, trajectory: JointTrajectory) -> None:
     if trajectory.velocities is not None:
         arrays["velocities"] = trajectory.velocities
     with file.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, joint_names=np.array(trajectory.joint_names), **arrays)
+        np.savez(stream, joint_names=np.array(trajectory.joint_names), **arrays)
 
 
 def _read_yaml(file: Path) -> JointTrajectory:

@@ -70,7 +70,7 @@ def write_frames(folder: Path, frames: Frames, frame_id: str) -> None:
     """
     folder.mkdir()
     for k, (rgb, points, valid) in enumerate(zip(frames.rgb, frames.points, frames.valid, strict=True)):
-        np.savez(_npz(folder, k), allow_pickle=False, rgb=rgb, points_cam=points, valid=valid)
+        np.savez(_npz(folder, k), rgb=rgb, points_cam=points, valid=valid)
         write_ply(_npz(folder, k).with_suffix(".ply"), points[valid], rgb[valid], frame_id)
 
 

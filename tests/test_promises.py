@@ -39,7 +39,7 @@ WHEEL_NAMES = {
     "backports": "backports.zstd", "collada": "pycollada", "fast_simplification": "fast-simplification",
     "huggingface_hub": "huggingface-hub", "skimage": "scikit-image",
 }  # fmt: skip
-OPTIONAL = {"moveit_msgs", "torchao", "compression"}  # imported only where installed, and from Python 3.14 on
+OPTIONAL = {"moveit_msgs", "open3d", "torchao", "compression"}  # imported only where installed, or from Python 3.14 on
 COMMAND_BLOCK = re.compile(r"^```bash( lab)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

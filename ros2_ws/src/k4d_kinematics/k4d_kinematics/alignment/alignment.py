@@ -62,9 +62,7 @@ def align(
     outside = sample_outside(surface, T_base_link)
     registration = register(outside, reconstruction, limits, rng)
     points_base = registration.similarity.to_base(reconstruction.vertices_recon)
-    segmentation = segment(
-        points_base, reconstruction.triangles, surface, T_base_link, farthest=limits.inlier_distance
-    )
+    segmentation = segment(points_base, reconstruction.triangles, surface, T_base_link, farthest=limits.inlier_distance)
     middles_base = points_base[reconstruction.triangles].mean(axis=1)
     links = measure_links(segmentation, middles_base, outside, robot.link_names, limits.inlier_distance)
     return Alignment(registration, segmentation, links, T_base_link)

@@ -11,6 +11,7 @@ def load_open3d() -> ModuleType:
         import open3d
     except ImportError as error:
         raise AlignmentError(
-            "aligning a reconstruction needs open3d, which is not installed: pip install -r requirements/alignment.txt"
+            "aligning a reconstruction needs open3d, which cannot be imported: pip install open3d "
+            f"(requirements/alignment.txt has the version that is tested); {error}"
         ) from error
     return open3d

@@ -1,4 +1,4 @@
-"""A picture that shows whether a reconstruction was aligned and cut well: each link in its own colour, from all sides."""
+"""A picture that shows whether a reconstruction was cut well: each link in its own colour, from all sides."""
 
 import colorsys
 from dataclasses import replace

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -70,7 +71,8 @@ def _to_glb(vertices: se3.Array, triangles: NDArray[np.int32], corner_rgb: NDArr
     mesh = trimesh.Trimesh(
         vertices[unique[:, 0]], faces.reshape(-1, 3), vertex_colors=unique[:, 1:].astype(np.uint8), process=False
     )
-    return bytes(trimesh.Scene(mesh).export(file_type="glb"))
+    scene: Any = trimesh.Scene(mesh)  # its export is not typed
+    return bytes(scene.export(file_type="glb"))
 
 
 def _replace_visuals(robot: Robot, uris: dict[str, str], folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Where a reconstruction lies to a posed robot: a search over all rotations, then Open3D's ICP with scale, then doubt."""
+"""Where a reconstruction lies to a posed robot: a search over all rotations, Open3D's ICP with scale, then doubt."""
 
 from dataclasses import dataclass
 from typing import Any

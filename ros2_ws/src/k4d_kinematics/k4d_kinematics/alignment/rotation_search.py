@@ -16,6 +16,9 @@ from k4d_kinematics import se3
 _ROTATIONS = 200
 # Clutter makes the reconstruction's radius larger than the robot's, missing parts make it smaller.
 _SCALES = (0.8, 1.1)
+# A plane with this share of the reconstruction is taken for a table, and more starts leave it out: points within this
+# part of the radius, the best of so many tries.
+_TABLE_SHARE, _TABLE_THICKNESS, _TABLE_TRIES = 0.2, 0.03, 300
 _CELLS = 32
 _FIELD_POINTS = 6000
 # Widths of the robust kernel, in radii of the shape: first for all starts on few points, then for the best on more.
@@ -37,8 +40,7 @@ def search_rotations(
     """
     base, recon = _normalize(points_base), _normalize(points_recon)
     search = _Search(_Field(base.pick(_FIELD_POINTS, rng)), _Field(recon.pick(_FIELD_POINTS, rng)), rng)
-    R = np.repeat(_even_rotations(_ROTATIONS), len(_SCALES), axis=0)
-    starts = _Starts(R, np.tile(_SCALES, _ROTATIONS), np.zeros((len(R), 3)))
+    starts = _Starts.everywhere([(scale, np.zeros(3)) for scale in _SCALES] + _without_table(search.recon.points, rng))
     rough, cost = search.refine(starts, _POINTS_OF_ALL, _WIDTHS_OF_ALL)
     best, cost = search.refine(rough.take(np.argsort(cost)[:_BEST]), _POINTS_OF_BEST, _WIDTHS_OF_BEST)
     ordered = best.take(np.argsort(cost))
@@ -70,6 +72,13 @@ class _Starts:
     s: se3.Array  # (h,)
     t: se3.Array  # (h, 3)
 
+    @classmethod
+    def everywhere(cls, places: list[tuple[float, se3.Array]]) -> "_Starts":
+        """Every rotation at every place: a scale and a translation (3,)."""
+        R = np.repeat(_even_rotations(_ROTATIONS), len(places), axis=0)
+        s, t = (np.array([place[k] for place in places]) for k in (0, 1))
+        return cls(R, np.tile(s, _ROTATIONS), np.tile(t, (_ROTATIONS, 1)))
+
     def take(self, chosen: NDArray[np.int64]) -> "_Starts":
         return _Starts(self.R[chosen], self.s[chosen], self.t[chosen])
 
@@ -80,6 +89,19 @@ class _Starts:
     def place_back(self, y: se3.Array) -> se3.Array:
         """Points (n, 3) of the reconstruction on the robot (h, n, 3)."""
         return np.asarray((y - self.t[:, None]) @ self.R / self.s[:, None, None])
+
+
+def _without_table(points: se3.Array, rng: np.random.Generator) -> list[tuple[float, se3.Array]]:
+    """Radius and centre of normalised points without the largest plane, where that is large enough to be a table."""
+    a, b, c = np.moveaxis(points[rng.integers(len(points), size=(_TABLE_TRIES, 3))], 1, 0)
+    normal = np.cross(b - a, c - a)
+    length = np.linalg.norm(normal, axis=1)
+    normal, a = normal[length > 0.0] / length[length > 0.0, None], a[length > 0.0]
+    on_plane = np.abs(points @ normal.T - (normal * a).sum(axis=1)) < _TABLE_THICKNESS  # (N, tries)
+    if not on_plane.size or on_plane.mean(axis=0).max() < _TABLE_SHARE:
+        return []
+    rest = points[~on_plane[:, on_plane.sum(axis=0).argmax()]]
+    return [(_normalize(rest).radius, rest.mean(axis=0))] if len(rest) > _POINTS_OF_BEST else []
 
 
 class _Field:

@@ -45,6 +45,6 @@ tiny-model: setup
 # exactly those that its own build needs.
 lock: setup
 	$(BIN)/python -m pip -q install uv
-	cd requirements && for extra in kinematics embedded simulation world_model test; do \
+	cd requirements && for extra in kinematics embedded simulation world_model alignment test; do \
 	  ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate \
 	    $$extra.in -o $$extra.txt && sed -Ei '/^(cuda|nvidia)-|^triton=/d' $$extra.txt || exit 1; done

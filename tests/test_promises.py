@@ -39,7 +39,7 @@ WHEEL_NAMES = {
     "backports": "backports.zstd", "collada": "pycollada", "fast_simplification": "fast-simplification",
     "huggingface_hub": "huggingface-hub", "skimage": "scikit-image",
 }  # fmt: skip
-OPTIONAL = {"torchao", "compression"}  # imported only where installed, and from Python 3.14 on
+OPTIONAL = {"open3d", "torchao", "compression"}  # imported only where installed, or from Python 3.14 on
 # Nodes without a wheel that launch files may start on a lab machine.
 LAB_ONLY = {("rviz2", "rviz2"), ("tf2_ros", "static_transform_publisher")}
 COMMAND_BLOCK = re.compile(r"^```bash( lab)?\n(.*?)^```", re.MULTILINE | re.DOTALL)

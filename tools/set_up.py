@@ -24,7 +24,7 @@ VENV = ROOT / ".venv"
 STAMPS = VENV / "set_up_stamps"
 CANDIDATES = ("python3.11", "python3.12", "python3.13")
 OLDEST_PYTHON = (3, 11)
-LOCKS = ("kinematics", "embedded", "simulation", "world_model", "test")
+LOCKS = ("kinematics", "embedded", "simulation", "world_model", "alignment", "test")
 MESSAGE_PACKAGES = (
     "ros2_ws/embedded/tf2_msgs",
     "ros2_ws/embedded/object_recognition_msgs",

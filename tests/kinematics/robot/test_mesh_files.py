@@ -70,7 +70,7 @@ UV_SOURCE = """<source id="t"><float_array id="ta" count="8">0.1 0.1 0.9 0.1 0.1
 UV_INPUT = '<input semantic="TEXCOORD" source="#t" offset="0" set="0"/>'
 
 
-@pytest.mark.parametrize("name", ["a.stl", "a.STL", "a.obj", "a.glb", "a.dae"])
+@pytest.mark.parametrize("name", ["a.stl", "a.STL", "a.obj", "a.glb", "a.ply", "a.dae"])
 def test_every_format_returns_the_surface_that_was_written(name, tmp_path):
     sphere = trimesh.creation.icosphere(subdivisions=2, radius=0.4)
     sphere.apply_translation([0.1, -0.2, 0.3])
@@ -235,7 +235,7 @@ def test_a_missing_material_file_is_logged(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.ply", b"ply", r"a\.ply must be one of \.dae, \.obj, \.stl, \.glb"),
+        ("a.off", b"OFF", r"a\.off must be one of \.dae, \.obj, \.stl, \.glb, \.ply"),
         ("a.stl", b"", r"a\.stl"),
         ("a.stl", b"solid x\nendsolid x\n", r"a\.stl"),
         ("a.stl", bytes(80) + (5).to_bytes(4, "little") + bytes(20), r"a\.stl"),

@@ -70,3 +70,15 @@ class SurfaceError(KinematicsError):
 
 class RenderingError(KinematicsError):
     """Link poses or render settings do not fit the surface or the camera."""
+
+
+class AlignmentError(KinematicsError):
+    """A reconstruction cannot be aligned to a robot: no surface to align to, no link found, open3d missing."""
+
+
+class PoorAlignmentError(AlignmentError):
+    """The best alignment of a reconstruction is too far from the robot's surface: other joints or another robot."""
+
+
+class AmbiguousAlignmentError(AlignmentError):
+    """Two different alignments of a reconstruction are about as good, so neither can be trusted."""

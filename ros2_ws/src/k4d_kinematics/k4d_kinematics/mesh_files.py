@@ -1,7 +1,7 @@
-"""Triangles and colours of DAE, OBJ, STL and GLB files, as the files state them.
+"""Triangles and colours of DAE, OBJ, STL, GLB and PLY files, as the files state them.
 
-Units and axes follow RViz: the <unit> of a COLLADA file scales it to metres, its <up_axis> is ignored, and OBJ, STL and
-GLB coordinates are taken as metres in the axes they are in. Readers: trimesh, pycollada.
+Units and axes follow RViz: the <unit> of a COLLADA file scales it to metres, its <up_axis> is ignored, and OBJ, STL,
+GLB and PLY coordinates are taken as metres in the axes they are in. Readers: trimesh, pycollada.
 """
 
 import io
@@ -25,7 +25,7 @@ from trimesh.visual.material import Material, PBRMaterial, SimpleMaterial
 from k4d_kinematics import se3
 from k4d_kinematics.errors import MeshError
 
-FORMATS = (".dae", ".obj", ".stl", ".glb")
+FORMATS = (".dae", ".obj", ".stl", ".glb", ".ply")
 
 _logger = logging.getLogger(__name__)
 

@@ -151,3 +151,11 @@ def test_pip_keeps_the_numpy_that_cv_bridge_is_compiled_against(distribution: st
 
 def lock(name: str) -> list[str]:
     return [line.split(" ;")[0] for line in (ROOT / "requirements" / name).read_text().splitlines()]
+
+
+def test_locks_bring_what_the_readme_installs() -> None:
+    lines = re.findall(r"^pip install (.*?)(?:  #.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    names = {name.replace(".", "-") for line in lines for name in line.split()}
+    assert "numba" in names
+    pins = {line.split("==")[0] for line in lock("lab_jazzy.txt")}
+    assert names <= pins, names - pins

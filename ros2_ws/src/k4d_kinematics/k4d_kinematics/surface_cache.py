@@ -71,7 +71,8 @@ def save_surface(path: Path, surface: RobotSurface) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, checksum=np.array(_checksum(arrays)), **arrays)
+            stored: dict[str, Any] = {"checksum": np.array(_checksum(arrays)), **arrays}
+            np.savez(file, **stored)
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)

@@ -140,7 +140,7 @@ def _read_npz(file: Path) -> JointTrajectory:
 
 
 def _write_npz(file: Path, trajectory: JointTrajectory) -> None:
-    arrays = {"times": trajectory.times, "positions": trajectory.positions}
+    arrays: dict[str, Any] = {"times": trajectory.times, "positions": trajectory.positions}
     if trajectory.velocities is not None:
         arrays["velocities"] = trajectory.velocities
     with file.open("wb") as stream:

@@ -19,8 +19,12 @@ import yaml
 
 from k4d_kinematics.configuration import CameraConfig, RobotConfig, read_configuration
 from k4d_kinematics.robot_configuration import configured_robot
+from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
 from k4d_simulation import SceneConfig
 from k4d_world_model.dataset.sources.opening import open_source
+from k4d_world_model.ros.plan_gate_config import PlanGateNodeConfig
+from k4d_world_model.ros.playback_config import PlaybackNodeConfig
+from k4d_world_model.ros.prediction_config import PredictionNodeConfig
 from k4d_world_model.training.config import TrainingConfig
 from k4d_world_model.wan.architecture import Architecture
 from k4d_world_model.world_model_config import WorldModelConfig
@@ -42,6 +46,12 @@ WHEEL_NAMES = {
 OPTIONAL = {"open3d", "torchao", "compression"}  # imported only where installed, or from Python 3.14 on
 # Nodes without a wheel that launch files may start on a lab machine.
 LAB_ONLY = {("rviz2", "rviz2"), ("tf2_ros", "static_transform_publisher")}
+NODE_PARAMETERS = {
+    "k4d_plan_gate_node": PlanGateNodeConfig,
+    "k4d_playback_node": PlaybackNodeConfig,
+    "k4d_pointmap_node": PointmapNodeConfig,
+    "k4d_prediction_node": PredictionNodeConfig,
+}
 COMMAND_BLOCK = re.compile(r"^```bash( lab)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -103,6 +113,10 @@ def test_every_configuration_is_valid(path: Path, tmp_path: Path) -> None:
         assert read_configuration(path, Architecture)
     elif kind == "training":
         assert read_configuration(path, TrainingConfig)
+    elif kind == "parameters":
+        for name, given in yaml.safe_load(path.read_text()).items():
+            schema = NODE_PARAMETERS[name.rsplit("/", 1)[1]]
+            assert schema(**given["ros__parameters"])
     elif kind == "sources":
         recorded = yaml.safe_load(path.read_text())["source"] != "simulation"
         assert open_source(path, root=tmp_path if recorded else None, cache_dir=tmp_path)

@@ -2,10 +2,12 @@ import os
 from pathlib import Path
 
 import pytest
+import trimesh
 
 from k4d_kinematics import resources
-from k4d_kinematics.errors import RobotModelError
+from k4d_kinematics.errors import MeshError, RobotModelError
 from k4d_kinematics.robot import Robot
+from k4d_kinematics.robot_configuration import described_robot
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +121,31 @@ def test_every_place_searched_is_named(tmp_path, monkeypatch):
     with pytest.raises(RobotModelError) as caught:
         resources.resolve("package://arm/a.stl", tmp_path / "ws/urdf", [tmp_path / "given"])
     assert all(str(place / "a.stl") in str(caught.value) for place in places)
+
+
+def test_a_strangers_description_reads_files_in_the_named_folders_only(tmp_path, monkeypatch):
+    shapes = tmp_path / "shapes" / "cube.stl"
+    shapes.parent.mkdir()
+    trimesh.creation.box((0.1, 0.2, 0.3)).export(shapes)
+
+    def described(uri: str, *folders: Path) -> int:
+        text = f"""<robot name="one"><link name="base"><visual><geometry><mesh filename="{uri}"/></geometry></visual>
+          </link></robot>"""
+        options = {"tool_link": "", "geometry": "visual", "triangle_fraction": 1.0}
+        return described_robot(text, mesh_folders=["", *map(str, folders)], **options).surface.triangle_count
+
+    outside = tmp_path / "shapes" / ".." / "shapes" / "cube.stl"
+    assert described(shapes.as_uri(), tmp_path / "shapes") == 12
+    for uri, folders in (
+        (shapes.as_uri(), ()),
+        (str(shapes), (tmp_path / "other",)),
+        (f"file://{tmp_path}/other/../shapes/cube.stl", (tmp_path / "other",)),
+        (f"file://{outside}", (tmp_path / "shap",)),
+    ):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        with pytest.raises(MeshError, match="lies in none of the folders"):
+            described(uri, *folders)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path / "prefix"))
+    make_file(tmp_path / "prefix/share/arm/cube.stl").write_bytes(shapes.read_bytes())
+    assert described("package://arm/cube.stl") == 12
+    assert described((tmp_path / "prefix/share/arm/cube.stl").as_uri()) == 12

@@ -24,6 +24,7 @@ from k4d_kinematics.resources import resolve
 from k4d_kinematics.ros.pointmap_node import PointmapNode
 from k4d_kinematics.urdf import read_description
 from k4d_simulation.ros.simulated_robot_node import SimulatedRobotNode
+from k4d_world_model.ros.plan_gate_node import PlanGateNode
 from k4d_world_model.ros.playback_node import PlaybackNode
 from k4d_world_model.ros.prediction_node import PredictionNode
 
@@ -31,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PANDA = ROOT / "config" / "robots" / "panda.yaml"
 RVIZ_LAUNCH = ROOT / "launch" / "rviz.launch.xml"
 # The scene's node first: the others listen to it.
-NODES = (SimulatedRobotNode, PointmapNode, PredictionNode, PlaybackNode, BagRecorderNode, BagPlayerNode)
+NODES = (SimulatedRobotNode, PointmapNode, PredictionNode, PlanGateNode, PlaybackNode, BagRecorderNode, BagPlayerNode)
 PATIENCE = 120.0
 
 
@@ -84,7 +85,10 @@ def parameters(folder: Path) -> dict[str, dict[str, object]]:
         },
         "k4d_pointmap_node": {"robot": PANDA, "cameras": "[front]", "surface_cache": surfaces},
         "k4d_prediction_node": {"model": model, "cameras": "[front]"},
-        "k4d_playback_node": {"camera": "front"},
+        "k4d_plan_gate_node": {
+            "robot": PANDA, "camera": "front", "command_topic": "joint_trajectory", "surface_cache": surfaces,
+        },
+        "k4d_playback_node": {"cameras": "[front]"},
         "k4d_bag_recorder_node": {"bag": folder / "recording", "topics": "nothing"},
         "k4d_bag_player_node": {
             "bag": ROOT / "examples" / "panda_pick_place", "plan_of": "/joint_states",

@@ -13,7 +13,8 @@ QUALIFIERS = {"topics": ("publish", "subscribe"), "services": ("reply", "request
 KINDS = [kind for kinds in QUALIFIERS.values() for kind in kinds]
 # What a node does only with certain parameters or installations, which the graph of these tests lacks.
 SOMETIMES = {
-    "k4d_pointmap_node": {"/robot_description", "/display_planned_path"},  # no robot YAML; moveit_msgs
+    "k4d_pointmap_node": {"/robot_description"},  # no robot YAML
+    "k4d_plan_gate_node": {"/robot_description"},
     "k4d_prediction_node": {"/tf", "/tf_static"},  # points_frame
     "k4d_playback_node": {"/tf", "/tf_static"},  # points_frame
     "k4d_bag_player_node": {"/tf", "/wrist/image_raw", "/wrist/depth"},  # what another recording holds

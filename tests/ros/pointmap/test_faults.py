@@ -64,12 +64,15 @@ def test_bad_cameras_are_named_and_survived(start: Callable[..., Graph], panda: 
     empty.height = 0
     infinite = camera_message(FRONT, time_message(START_NS))
     infinite.k[2] = math.inf
+    huge = camera_message(FRONT, time_message(START_NS))
+    huge.width, huge.height = 2**16, 2**16
     lens = camera_message(FRONT, time_message(START_NS))
     lens.distortion_model, lens.d = "fish_bowl", [0.1, 0.2, 0.3, 0.4]
     for reason, message in {
         "uncalibrated": uncalibrated,
         "height": empty,
         "finite": infinite,
+        "at most 16777216 pixels": huge,
         "fish_bowl": lens,
     }.items():
         graph.publish("front/camera_info", message)

@@ -33,6 +33,16 @@ def test_frames_in_any_order_and_before_the_summary_make_a_sequence() -> None:
     assert collector.take("a")[0] is taken
 
 
+def test_sequences_are_bounded() -> None:
+    collector = SequenceCollector()
+    for count in (0, 1001):
+        with pytest.raises(ConditioningError, match=f"1 to 1000 frames, got {count}"):
+            collector.announce(summary("a", count))
+    collector.add(frame("a", 999))
+    with pytest.raises(ConditioningError, match="below 1000, got 1000"):
+        collector.add(frame("a", 1000))
+
+
 def test_the_summary_may_come_last() -> None:
     collector = SequenceCollector()
     assert not collector.add(frame("a", 0))

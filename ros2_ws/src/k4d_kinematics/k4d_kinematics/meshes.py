@@ -89,7 +89,10 @@ def _load_geometry(robot: Robot, geometry: LinkGeometry) -> list[LinkMesh]:
 
 def _resolve(robot: Robot, uri: str) -> Path:
     try:
-        return resources.resolve(uri, robot.base_folder, robot.package_paths)
+        path = resources.resolve(uri, robot.base_folder, robot.package_paths)
+        if robot.file_folders is not None:
+            resources.check_inside(uri, path, robot.file_folders)
+        return path
     except RobotModelError as error:
         raise MeshError(str(error)) from error
 

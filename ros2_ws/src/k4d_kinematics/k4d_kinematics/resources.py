@@ -37,6 +37,28 @@ def resolve(uri: str, base_folder: Path | None, package_paths: Sequence[Path] = 
     raise RobotModelError(f"{uri!r} names no existing file, searched: {searched}")
 
 
+def check_inside(uri: str, path: Path, folders: Sequence[Path]) -> None:
+    """Raises RobotModelError unless ``path``, which ``uri`` named as a file, lies in one of ``folders``.
+
+    Links inside of them are followed wherever they lead: whoever may place links there may place files, too.
+    """
+    place = Path(os.path.normpath(path.absolute()))
+    if not uri.startswith("package://") and not any(place.is_relative_to(folder.absolute()) for folder in folders):
+        valid = ", ".join(map(str, folders)) or "none"
+        raise RobotModelError(f"{uri!r} lies in none of the folders that files may be named in: {valid}")
+
+
+def share_folders() -> list[Path]:
+    """Where ROS packages are installed: ``AMENT_PREFIX_PATH``/share and ``ROS_PACKAGE_PATH``."""
+    ament = [Path(prefix) / "share" for prefix in _environment_paths("AMENT_PREFIX_PATH")]
+    return ament + [Path(path) for path in _environment_paths("ROS_PACKAGE_PATH")]
+
+
+def wheel_folders() -> list[Path]:
+    """Where wheels install ROS packages: ``cmeel.prefix/share`` on ``sys.path``."""
+    return [Path(path) / "cmeel.prefix" / "share" for path in sys.path]
+
+
 def package_folders(name: str, base_folder: Path | None, package_paths: Sequence[Path] = ()) -> list[Path]:
     """Existing folders of a ROS package, in order of precedence.
 
@@ -44,12 +66,9 @@ def package_folders(name: str, base_folder: Path | None, package_paths: Sequence
     ``base_folder`` and the folders above it, and the ``cmeel.prefix/share`` of wheels on ``sys.path``. Each place may
     hold the package or be it.
     """
-    ament = [Path(prefix) / "share" for prefix in _environment_paths("AMENT_PREFIX_PATH")]
-    ros = [Path(path) for path in _environment_paths("ROS_PACKAGE_PATH")]
     above = [base_folder.absolute(), *base_folder.absolute().parents] if base_folder is not None else []
-    wheels = [Path(path) / "cmeel.prefix" / "share" for path in sys.path]
     found = []
-    for place in [*map(Path, package_paths), *ament, *ros, *above, *wheels]:
+    for place in [*map(Path, package_paths), *share_folders(), *above, *wheel_folders()]:
         found += [folder for folder in (place / name, place) if folder.name == name and folder.is_dir()]
     return list(dict.fromkeys(found))
 

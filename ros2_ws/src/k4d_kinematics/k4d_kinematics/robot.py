@@ -22,7 +22,8 @@ class Robot:
     """A checked robot model with L links and J independent movable joints.
 
     ``urdf`` is the expanded URDF text and ``sha256`` its hex digest; ``base_folder`` and ``package_paths`` are where
-    its mesh and texture URIs are looked up.
+    its mesh and texture URIs are looked up. ``file_folders`` are the only folders that file:// URIs and paths may lead
+    to, None for any.
     """
 
     name: str
@@ -33,9 +34,17 @@ class Robot:
     sha256: str
     base_folder: Path | None = None
     package_paths: tuple[Path, ...] = ()
+    file_folders: tuple[Path, ...] | None = None
 
     @classmethod
-    def from_urdf(cls, text: str, *, package_paths: Sequence[Path] = (), base_folder: Path | None = None) -> "Robot":
+    def from_urdf(
+        cls,
+        text: str,
+        *,
+        package_paths: Sequence[Path] = (),
+        base_folder: Path | None = None,
+        file_folders: Sequence[Path] | None = None,
+    ) -> "Robot":
         """The robot that a URDF text describes; meshes are not opened yet.
 
         ``base_folder`` is where relative URIs start. Raises RobotModelError naming what is wrong and what is valid.
@@ -50,6 +59,7 @@ class Robot:
             sha256=hashlib.sha256(text.encode()).hexdigest(),
             base_folder=base_folder,
             package_paths=tuple(Path(path) for path in package_paths),
+            file_folders=None if file_folders is None else tuple(Path(folder) for folder in file_folders),
         )
 
     @classmethod

@@ -1,12 +1,13 @@
 """A robot that is ready to be rendered and moved: its model, its prepared surface and its tool."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from k4d_kinematics import resources
 from k4d_kinematics.configuration import RobotConfig, read_configuration
 from k4d_kinematics.errors import ConfigurationError, KinematicsError
-from k4d_kinematics.resources import resolve
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.se3 import Array
 from k4d_kinematics.surface import Detail, RobotSurface, prepare_surface
@@ -29,7 +30,7 @@ def configured_robot(path: str | Path, cache_dir: Path | None = None) -> Configu
     RobotModelError or MeshError when its description or a mesh is not usable.
     """
     config = read_configuration(Path(path), RobotConfig)
-    robot = Robot.from_file(resolve(config.urdf, Path(path).resolve().parent, ()))
+    robot = Robot.from_file(resources.resolve(config.urdf, Path(path).resolve().parent, ()))
     try:
         home = robot.order_positions(tuple(config.home), tuple(config.home.values()))
         robot.link_index(config.tool_link)
@@ -47,10 +48,16 @@ def described_robot(
     tool_link: str,
     geometry: Literal["visual", "collision"],
     triangle_fraction: float,
+    mesh_folders: Sequence[str] = (),
     cache_dir: Path | None = None,
 ) -> ConfiguredRobot:
-    """The robot of a URDF text, such as robot_state_publisher's. Raises as ``configured_robot`` does."""
-    robot = Robot.from_urdf(text)
+    """The robot of a URDF text that a stranger may have sent. Raises as ``configured_robot`` does.
+
+    Its meshes may lie in installed packages and below ``mesh_folders``, where empty names count for nothing.
+    """
+    installed = resources.share_folders() + resources.wheel_folders()
+    folders = installed + [Path(folder) for folder in mesh_folders if folder]
+    robot = Robot.from_urdf(text, file_folders=folders)
     if tool_link:
         robot.link_index(tool_link)
     surface = prepare_surface(robot, kind=geometry, cache_dir=cache_dir, detail=_detail(triangle_fraction))

@@ -45,8 +45,8 @@ def summary_qos() -> QoSProfile:
 class CameraOutput:
     """Publishes a camera's robot pointmaps under ``<camera>/robot/`` and plans under ``<camera>/robot/plan/``."""
 
-    def __init__(self, node: Node, name: str) -> None:
-        self.name = name
+    def __init__(self, node: Node, name: str, max_pixels: int) -> None:
+        self.name, self._max_pixels = name, max_pixels
         self._bridge = CvBridge()
         self._camera: Camera | None = None
         self._renderers: dict[bool, tuple[RobotSurface, Future[Renderer]]] = {}
@@ -76,6 +76,10 @@ class CameraOutput:
     def calibrate(self, message: CameraInfo) -> None:
         """Takes over a calibration. Raises CameraError, and forgets the old one, when it is not usable."""
         known, self._camera = self._camera, None
+        pixels = int(message.height) * int(message.width)
+        if pixels > self._max_pixels:
+            size = f"{message.width} x {message.height} = {pixels}"
+            raise CameraError(f"an image may have at most {self._max_pixels} pixels (max_pixels), got {size}")
         camera = camera_from_message(message)
         if camera != known:
             self._renderers.clear()

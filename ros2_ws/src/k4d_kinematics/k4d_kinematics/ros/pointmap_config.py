@@ -26,6 +26,9 @@ class PointmapNodeConfig:
     triangle_fraction: float = described(
         1.0, "Part of the triangles to keep, in (0, 1]. A robot YAML overrides it.", (0.001, 1.0)
     )
+    mesh_folders: tuple[str, ...] = described(
+        ("",), "Folders outside of installed packages that robot_description may name meshes in; [''] for none."
+    )
     surface_cache: str = described("", "Folder for prepared surfaces; empty prepares them anew at each start.")
     frame_prefix: str = described("", "Prefix of the robot's link frames in TF, as robot_state_publisher's.")
     cameras: tuple[str, ...] = described(("camera",), "Cameras: the node reads <camera>/camera_info of each.")
@@ -38,6 +41,7 @@ class PointmapNodeConfig:
     tool_path_type: str = described("nav_msgs/Path", f"Type of tool_path: one of {', '.join(TOOL_PATH_TYPES)}.")
     tool_path_rate_hz: float = described(10.0, "Poses a second of a tool path without own stamps.", (0.01, 1000.0))
     velocity_horizon: float = described(2.0, "Seconds that commanded joint velocities are held.", (0.01, 600.0))
+    max_pixels: int = described(16_777_216, "Largest image of a camera_info accepted.", (1, 268_435_456))
     max_points: int = described(10_000, "Largest number of points or poses accepted in a plan.", (1, 1_000_000))
 
     @property

@@ -48,7 +48,7 @@ class PointmapNode(Node):
         self.diagnostics = Diagnostics(self)
         self.transforms = Buffer(cache_time=Duration(seconds=self.config.joint_history + self.config.transform_timeout))
         self._listener = TransformListener(self.transforms, self)
-        self.outputs = [CameraOutput(self, name) for name in self.config.cameras]
+        self.outputs = [CameraOutput(self, name, self.config.max_pixels) for name in self.config.cameras]
         self._limits = {name: RateLimit(self.config.max_rate_hz) for name in self.config.cameras}
         self.live: LiveRobot | None = None
         self._description = ""
@@ -83,6 +83,7 @@ class PointmapNode(Node):
                     tool_link=self.config.tool_link,
                     geometry=self.config.geometry,
                     triangle_fraction=self.config.triangle_fraction,
+                    mesh_folders=self.config.mesh_folders,
                     cache_dir=self.config.cache_dir,
                 )
             )

@@ -12,6 +12,9 @@ class PlanGateNodeConfig:
 
     robot: str = described("", "Path of a robot YAML as in config/robots; empty takes the topic robot_description.")
     tool_link: str = described("", "Link of the tool, which may touch the scene; a robot YAML names its own.")
+    mesh_folders: tuple[str, ...] = described(
+        ("",), "Folders outside of installed packages that robot_description may name meshes in; [''] for none."
+    )
     camera: str = described("camera", "Camera whose predictions are judged, from <camera>/predicted.")
     contact_distance: float = described(0.01, "Metres within which a link counts as touching the scene.", (0.001, 0.5))
     clearance: float = described(0.03, "Metres that links other than the tool's must keep from the scene.", (0.0, 1.0))

@@ -62,10 +62,12 @@ class PlanGateNode(Node):
         if self._gate is not None and self._gate.robot.urdf == message.data:
             return
         try:
-            tool, cache = self.config.tool_link, self.config.cache_dir
             self._use(
-                described_robot(message.data, tool_link=tool, geometry="visual", triangle_fraction=1.0, cache_dir=cache)
-            )
+                described_robot(
+                    message.data, tool_link=self.config.tool_link, geometry="visual", triangle_fraction=1.0,
+                    mesh_folders=self.config.mesh_folders, cache_dir=self.config.cache_dir,
+                )
+            )  # fmt: skip
         except KinematicsError as error:
             self.diagnostics.error("robot", str(error))
 

@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from k4d_world_model.errors import ConditioningError
 
 _REMEMBERED = 64
+MOST_FRAMES = 1000
 
 
 class Summary(Protocol):
@@ -62,9 +63,12 @@ class SequenceCollector(Generic[S, F]):
         ]
 
     def announce(self, summary: S) -> bool:
-        """Takes a summary; whether the sequence became complete. Raises ConditioningError when it announces nothing."""
-        if summary.frame_count < 1:
-            raise ConditioningError(f"a sequence must announce at least 1 frame, got {summary.frame_count}")
+        """Takes a summary; whether the sequence became complete.
+
+        Raises ConditioningError unless it announces 1 to 1000 frames.
+        """
+        if not 1 <= summary.frame_count <= MOST_FRAMES:
+            raise ConditioningError(f"a sequence must announce 1 to {MOST_FRAMES} frames, got {summary.frame_count}")
         collected = self._find(summary.sequence_id)
         if collected is None or collected.summary is not None:
             return False
@@ -79,6 +83,8 @@ class SequenceCollector(Generic[S, F]):
         collected = self._find(frame.sequence_id)
         if collected is None or collected.is_complete:
             return False
+        if frame.index >= MOST_FRAMES:
+            raise ConditioningError(f"a frame's index must be below {MOST_FRAMES}, got {frame.index}")
         if collected.summary is not None and frame.index >= collected.summary.frame_count:
             raise _out_of_range(collected.summary, frame.index)
         collected.frames[frame.index] = frame

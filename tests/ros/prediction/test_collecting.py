@@ -80,7 +80,7 @@ def test_what_has_been_dropped_does_not_come_back() -> None:
 
 @pytest.mark.parametrize("count", [0, -3])
 def test_a_summary_of_nothing_is_refused(count: int) -> None:
-    with pytest.raises(ConditioningError, match=f"at least 1 frame, got {count}"):
+    with pytest.raises(ConditioningError, match=f"1 to 1000 frames, got {count}"):
         SequenceCollector().announce(summary("a", count))
 
 

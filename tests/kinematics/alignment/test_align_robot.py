@@ -15,7 +15,8 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from k4d_kinematics import Camera, Renderer, Robot, RobotSurface, prepare_surface, se3
-from k4d_kinematics.alignment import AlignmentLimits, Similarity, align
+from k4d_kinematics.alignment import AlignmentLimits, Similarity, align, registration
+from k4d_kinematics.alignment.outside import sample_outside
 from k4d_kinematics.cli.align_robot import Arguments, align_robot
 
 URDF = "package://example-robot-data/robots/panda_description/urdf/panda.urdf"
@@ -125,3 +126,15 @@ def test_other_units_and_any_yaw(
     # Hulls overlap at the joints, where a face may be of either link.
     assert (ours == true)[true >= 0].mean() > 0.9
     assert (ours[true == -1] == -1).mean() > 0.8
+
+
+def test_icp_finds_the_scale_that_the_search_missed(
+    panda: Robot, panda_hulls: RobotSurface, scan: Callable, posture: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned = scan(panda, panda_hulls, posture(panda, 8), seed=8)
+    true = Similarity(se3.from_rotation_translation(scanned.R_recon_base, scanned.t_recon), scanned.scale)
+    start = np.diag([1.06, 1.06, 1.06, 1.0]) @ true.matrix
+    monkeypatch.setattr(registration, "search_rotations", lambda *_, **__: start[None])
+    outside = sample_outside(panda_hulls, panda.forward_kinematics(posture(panda, 8)))
+    (found,) = registration.find_candidates(outside, scanned.reconstruction, 0.015, np.random.default_rng(0))
+    assert mean_error(found.similarity, scanned) < 0.003

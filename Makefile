@@ -1,5 +1,5 @@
 # Each target does its own set-up, so each works first on a bare checkout. PYTHON=... chooses another interpreter.
-.PHONY: setup lint test demo bench bench-gpu tiny-model lock
+.PHONY: setup lint test demo colcon bench bench-gpu tiny-model lock
 .DEFAULT_GOAL := demo
 
 BIN := .venv/bin
@@ -22,6 +22,9 @@ test: setup
 
 demo: setup
 	$(BIN)/k4d-demo --out out/demo
+
+colcon: setup
+	$(BIN)/python tools/colcon.py
 
 bench: setup
 	$(BIN)/python bench/run.py --out out/bench

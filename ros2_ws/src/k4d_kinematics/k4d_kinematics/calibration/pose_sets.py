@@ -45,7 +45,8 @@ def usable_views(views: Sequence[CalibrationView], limits: PoseSetLimits) -> tup
     weak = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
     if len(usable) < limits.poses:
         raise PoseSetError(
-            f"{limits.poses} usable poses are needed, got {len(usable)} of {len(views)}" + "".join(f"; {w}" for w in weak)
+            f"{limits.poses} usable poses are needed, got {len(usable)} of {len(views)}"
+            + "".join(f"; {w}" for w in weak)
         )
     different = different_postures([view.T_parent_link for view in usable], limits.travel)
     if len(different) < limits.poses:

@@ -30,7 +30,7 @@ _MOST_APPROACHES, _NEAR_PX = 12, 1.0
 _MOST_RENDERINGS, _STEPS = 20, 4
 # Steps (m, rad, log) of a size at which a contour moves by about as much, and the part of them that is no step.
 _STEP_SIZES = (0.03, 0.03, 0.03, 0.05, 0.05, 0.05, 0.02)
-_SETTLED = 0.005
+_SETTLED = 0.015
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,9 @@ class _Approach:
         ]
         everything = np.abs(np.concatenate([distance for *_, distance in chosen]))
         if len(everything) < 10 * size:
-            raise CalibrationError(f"only {len(everything)} contour points fit the masks' outlines, {10 * size} are needed")
+            raise CalibrationError(
+                f"only {len(everything)} contour points fit the masks' outlines, {10 * size} are needed"
+            )
         self.spread = 1.4826 * float(np.median(everything))
         self.scale = max(self.spread, _LEAST_SCALE_PX)
         gate = max(_GATE * self.spread, _LEAST_GATE_PX)

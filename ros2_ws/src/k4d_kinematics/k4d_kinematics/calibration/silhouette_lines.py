@@ -79,7 +79,9 @@ def measure_lines(
         pixels = contour.pixels.astype(np.float64)
         along = pixels[:, None] + steps[:, None] * contour.normals[:, None]  # (N, S, 2)
         more = field.mask.astype(np.float32) - contour.mask
-        shifts = _STEP_PX * ndimage.map_coordinates(more, (along[..., 1], along[..., 0]), order=1, mode="nearest").sum(1)
+        shifts = _STEP_PX * ndimage.map_coordinates(more, (along[..., 1], along[..., 0]), order=1, mode="nearest").sum(
+            1
+        )
         known = field.is_known(along.reshape(-1, 2)).reshape(len(pixels), -1).all(axis=1)
         used = known & contour.normals.any(axis=1) & (np.abs(shifts) < _MOST_SHARE * _REACH_PX)
         keys = np.column_stack([np.full(len(pixels), index), *(contour.pixels // _CLUSTER_PX).T])

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from k4d_kinematics import se3
 from k4d_kinematics.calibration.projection import Correction, corrected_camera
-from k4d_kinematics.calibration.silhouettes import INSET_PX, DistanceField
 from k4d_kinematics.calibration.silhouette_lines import FittedLines, measure_lines
+from k4d_kinematics.calibration.silhouettes import INSET_PX, DistanceField
 from k4d_kinematics.calibration.views import CalibrationView, RobotContour, expected_contours
 from k4d_kinematics.camera import Camera
 from k4d_kinematics.errors import CalibrationError

@@ -77,7 +77,7 @@ class DistanceField:
         return np.where(self.mask, INSET_PX - inside, outside - INSET_PX)
 
     def sample(self, pixels: Array) -> tuple[Array, Array]:
-        """Distances (N,) at pixels (N, 2) and their gradients (N, 2), bilinear; outside as at the border, gradient 0."""
+        """Distances (N,) and their gradients (N, 2) at pixels (N, 2), bilinear; beyond the border constant."""
         height, width = self.values.shape
         limit = np.array([width - 1.0, height - 1.0])
         inside = (pixels >= 0.0) & (pixels <= limit)

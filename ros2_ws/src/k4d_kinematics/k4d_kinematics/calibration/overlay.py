@@ -36,4 +36,4 @@ def _headlight(points_cam: NDArray[np.float32]) -> NDArray[np.float32]:
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = np.abs((normals * points_cam).sum(axis=-1))
         cosine /= np.linalg.norm(normals, axis=-1) * np.linalg.norm(points_cam, axis=-1)
-    return (_AMBIENT + (1.0 - _AMBIENT) * np.nan_to_num(cosine)).astype(np.float32)
+    return np.asarray(_AMBIENT + (1.0 - _AMBIENT) * np.nan_to_num(cosine), np.float32)

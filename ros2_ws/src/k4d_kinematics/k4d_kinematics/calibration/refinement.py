@@ -152,7 +152,7 @@ class _Approach:
         values, slopes = [], []
         for field, points in self.parts:
             pixels, by_x = self.correction.project(self.camera, points, x)
-            gone = ~np.isfinite(pixels).all(axis=-1)
+            gone = np.isnan(pixels[:, 0])
             distance, gradient = field.sample(np.where(gone[:, None], 0.0, pixels))
             values.append(np.where(gone, 0.0, distance + INSET_PX))
             slopes.append(np.where(gone[:, None], 0.0, np.einsum("ni,nij->nj", gradient, by_x)))

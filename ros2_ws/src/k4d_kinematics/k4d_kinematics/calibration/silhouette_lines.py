@@ -41,7 +41,7 @@ class FittedLines:
     def evaluate(self, x: Array) -> tuple[Array, Array]:
         """Residuals (N,) in pixels and their derivatives, for a correction and, last, how much the masks have grown."""
         pixels, by_x = self.correction.project(self.camera, self.points_cam, x[:-_GROWTH])
-        gone = ~np.isfinite(pixels).all(axis=-1)
+        gone = np.isnan(pixels[:, 0])
         shifts = ((pixels - self.pixels) * self.normals).sum(axis=-1)
         slopes = np.einsum("ni,nij->nj", self.normals, by_x)
         slopes = np.concatenate([slopes, np.ones((len(slopes), _GROWTH))], axis=1)

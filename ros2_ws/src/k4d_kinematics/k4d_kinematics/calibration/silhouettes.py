@@ -74,7 +74,7 @@ class DistanceField:
     def values(self) -> Array:
         """The distances (H, W)."""
         outside, inside = ndimage.distance_transform_edt(~self.mask), ndimage.distance_transform_edt(self.mask)
-        return np.where(self.mask, INSET_PX - inside, outside - INSET_PX)
+        return np.asarray(np.where(self.mask, INSET_PX - inside, outside - INSET_PX))
 
     def sample(self, pixels: Array) -> tuple[Array, Array]:
         """Distances (N,) and their gradients (N, 2) at pixels (N, 2), bilinear; beyond the border constant."""
@@ -96,5 +96,5 @@ class DistanceField:
         u, v = np.rint(pixels).astype(np.intp).T
         inside = (u >= BORDER_PX) & (v >= BORDER_PX) & (u < width - BORDER_PX) & (v < height - BORDER_PX)
         if self.known is None:
-            return inside
+            return np.asarray(inside)
         return np.asarray(inside & self.known[np.where(inside, v, 0), np.where(inside, u, 0)])

@@ -61,6 +61,13 @@ class Distortion:
         valid = (np.hypot(xy[..., 0], xy[..., 1]) < self.valid_radius) & (_determinant(jacobian) > 0.0)
         return np.where(valid[..., None], value, np.nan)
 
+    def distort_with_jacobian(self, points: ArrayLike) -> tuple[Array, Array]:
+        """What ``distort`` returns (..., 2), and its derivatives (..., 2, 2); NaN where the model is not valid."""
+        value = self.distort(points)
+        a, b, c, d = self._evaluate(np.asarray(points, np.float64))[1]
+        jacobian = np.stack([np.stack([a, b], axis=-1), np.stack([c, d], axis=-1)], axis=-2)
+        return value, np.where(np.isfinite(value)[..., None], jacobian, np.nan)
+
     def undistort(self, points: ArrayLike) -> Array:
         """Undistorted points (..., 2) of distorted ones (..., 2), NaN where no point within the model maps to them.
 

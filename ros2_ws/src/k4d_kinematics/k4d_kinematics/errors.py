@@ -82,3 +82,15 @@ class PoorAlignmentError(AlignmentError):
 
 class AmbiguousAlignmentError(AlignmentError):
     """Two different alignments of a reconstruction are about as good, so neither can be trusted."""
+
+
+class CalibrationError(KinematicsError):
+    """What a calibration starts from does not fit together, or it did not come to an end."""
+
+
+class PoseSetError(CalibrationError):
+    """A calibration has too few usable poses, or too few that differ; the message states how many and the limits."""
+
+
+class IllConditionedError(CalibrationError):
+    """The poses leave a direction of the camera's pose open; the message states its uncertainty and the limit."""

@@ -1,0 +1,121 @@
+"""Where a camera is, from masks of a robot in known postures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from k4d_kinematics import se3
+from k4d_kinematics.calibration.pose_sets import PoseSetLimits, usable_views
+from k4d_kinematics.calibration.refinement import ContourFit, ContourProblem
+from k4d_kinematics.calibration.views import CalibrationView
+from k4d_kinematics.camera import Camera
+from k4d_kinematics.errors import IllConditionedError
+from k4d_kinematics.robot_surface import RobotSurface
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """What is calibrated, and when it is refused.
+
+    focal: whether the focal length is found too.
+    limits: what the set of views must have.
+    most_position_std, most_rotation_std: largest standard deviation of the result along any axis, metres and radians.
+    """
+
+    focal: bool = False
+    limits: PoseSetLimits = field(default_factory=PoseSetLimits)
+    most_position_std: float = 0.01
+    most_rotation_std: float = float(np.radians(0.5))
+
+
+@dataclass(frozen=True)
+class ViewResidual:
+    """How far the robot's contour is from the mask of one view, in pixels: median and root mean square of distances."""
+
+    name: str
+    median_before_px: float
+    median_after_px: float
+    rms_before_px: float
+    rms_after_px: float
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A camera's place and how sure it is.
+
+    T_cam_parent: (4, 4), the frame that the camera is fixed to in the optical frame.
+    camera: the camera, with its new focal length where that was asked for.
+    covariance: (6, 6) of the camera's position (m) and turn (rad) along the parent frame's axes.
+    focal_std: relative standard deviation of the focal length, None where it was not asked for.
+    residuals: one per view that was used.
+    """
+
+    T_cam_parent: Array
+    camera: Camera
+    covariance: Array
+    focal_std: float | None
+    residuals: tuple[ViewResidual, ...]
+
+    @property
+    def position_std(self) -> float:
+        """Largest standard deviation of the camera's position along any axis, metres."""
+        return float(np.sqrt(np.linalg.eigvalsh(self.covariance[:3, :3]).max()))
+
+    @property
+    def rotation_std(self) -> float:
+        """Largest standard deviation of the camera's turn about any axis, radians."""
+        return float(np.sqrt(np.linalg.eigvalsh(self.covariance[3:, 3:]).max()))
+
+
+def calibrate(
+    surface: RobotSurface,
+    camera: Camera,
+    views: Sequence[CalibrationView],
+    T_cam_parent: Array,
+    settings: CalibrationSettings | None = None,
+) -> Calibration:
+    """The camera's place, refined from a guess ``T_cam_parent`` (4, 4) some centimetres and degrees away.
+
+    Raises PoseSetError when there are too few usable or different views, IllConditionedError when they leave a
+    direction open, and CalibrationError when masks are of another size or nothing fits.
+    """
+    settings = settings or CalibrationSettings()
+    start = se3.check_transform(T_cam_parent, "T_cam_parent")
+    problem = ContourProblem(surface, usable_views(views, settings.limits), camera)
+    before = problem.residuals(problem.state(start, camera))
+    fit = problem.refine(start, camera, focal=settings.focal)
+    after = problem.residuals(fit.state)
+    residuals = tuple(
+        ViewResidual(view.name, _median(old), _median(new), _rms(old), _rms(new))
+        for view, old, new in zip(problem.views, before, after, strict=True)
+    )
+    focal_std = float(np.sqrt(fit.covariance[6, 6])) if settings.focal else None
+    found = Calibration(fit.state.T_cam_parent, fit.state.camera, _pose_covariance(fit), focal_std, residuals)
+    if found.position_std > settings.most_position_std or found.rotation_std > settings.most_rotation_std:
+        raise IllConditionedError(
+            f"the poses leave the camera's place uncertain by {1e3 * found.position_std:.1f} mm and "
+            f"{np.degrees(found.rotation_std):.2f} deg; the limits are {1e3 * settings.most_position_std:.1f} mm and "
+            f"{np.degrees(settings.most_rotation_std):.2f} deg: more poses that differ more are needed"
+        )
+    return found
+
+
+def _pose_covariance(fit: ContourFit) -> Array:
+    """Of T_parent_cam, from that of a correction about the contours' middle along the camera's axes."""
+    c, R_parent_cam = fit.state.center, se3.inverse(fit.state.T_cam_parent)[:3, :3]
+    about_camera = np.eye(6)  # offset of the camera's origin: t - w x c
+    about_camera[:3, 3:] = [[0.0, -c[2], c[1]], [c[2], 0.0, -c[0]], [-c[1], c[0], 0.0]]
+    A = -np.kron(np.eye(2), R_parent_cam) @ about_camera
+    return np.asarray(A @ fit.covariance[:6, :6] @ A.T)
+
+
+def _median(distances: Array) -> float:
+    return float(np.median(np.abs(distances))) if len(distances) else float("nan")
+
+
+def _rms(distances: Array) -> float:
+    return float(np.sqrt(np.mean(distances**2))) if len(distances) else float("nan")

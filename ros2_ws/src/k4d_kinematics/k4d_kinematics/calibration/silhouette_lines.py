@@ -1,0 +1,95 @@
+"""How far masks reach beyond a robot's contours, measured along short lines across them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.optimize import least_squares
+
+from k4d_kinematics.calibration.projection import Correction
+from k4d_kinematics.calibration.silhouettes import DistanceField
+from k4d_kinematics.calibration.views import RobotContour
+from k4d_kinematics.camera import Camera
+from k4d_kinematics.errors import CalibrationError
+
+Array = NDArray[np.float64]
+
+# Lines reach this far to both sides, and a mask that differs over most of one says nothing of the contour.
+_REACH_PX, _STEP_PX, _MOST_SHARE = 5.0, 0.5, 0.75
+_SCALE_PX, _STEPS = 1.0, 5
+_STEP_SIZES = (0.03, 0.03, 0.03, 0.05, 0.05, 0.05, 0.02)
+# Side of the squares in which the errors of contour points count as one.
+_CLUSTER_PX = 12
+# Masks of any segmenter are a little too large or too small all around: a last unknown, in pixels.
+_GROWTH = 1
+
+
+@dataclass(frozen=True, eq=False)
+class FittedLines:
+    """N contour points in all views: points_cam (N, 3), pixels and normals (N, 2), measured shifts_px (N,) outward."""
+
+    correction: Correction
+    camera: Camera
+    points_cam: Array
+    pixels: Array
+    normals: Array
+    shifts_px: Array
+    clusters: NDArray[np.intp]  # (N,) which errors count as one
+
+    def evaluate(self, x: Array) -> tuple[Array, Array]:
+        """Residuals (N,) in pixels and their derivatives, for a correction and, last, how much the masks have grown."""
+        pixels, by_x = self.correction.project(self.camera, self.points_cam, x[:-_GROWTH])
+        gone = np.isnan(pixels[:, 0])
+        shifts = ((pixels - self.pixels) * self.normals).sum(axis=-1)
+        slopes = np.einsum("ni,nij->nj", self.normals, by_x)
+        slopes = np.concatenate([slopes, np.ones((len(slopes), _GROWTH))], axis=1)
+        return np.where(gone, 0.0, shifts - self.shifts_px + x[-1]), np.where(gone[:, None], 0.0, slopes)
+
+    def solve(self, size: int) -> Array:
+        """The correction (6,) or (7,) that fits the measured shifts best."""
+        found = least_squares(
+            lambda x: self.evaluate(x)[0], np.zeros(size + _GROWTH), jac=lambda x: self.evaluate(x)[1],
+            loss="soft_l1", f_scale=_SCALE_PX, x_scale=(*_STEP_SIZES[:size], 1.0), max_nfev=_STEPS,
+        )  # fmt: skip
+        return np.asarray(found.x[:-_GROWTH])
+
+    def covariance(self, size: int) -> Array:
+        """Of the correction, from the spread of residuals whose neighbours err alike. Source: Arellano 1987, eq. 6."""
+        residuals, J = self.evaluate(np.zeros(size + _GROWTH))
+        weights = 1.0 / np.sqrt(1.0 + (residuals / _SCALE_PX) ** 2)
+        scores = np.zeros((self.clusters.max() + 1, size + _GROWTH))
+        np.add.at(scores, self.clusters, (weights * residuals)[:, None] * J)
+        inverse = np.linalg.pinv((weights[:, None] * J).T @ J)
+        return np.asarray((inverse @ scores.T @ scores @ inverse)[:size, :size])
+
+
+def measure_lines(
+    fields: Sequence[DistanceField], contours: Sequence[RobotContour], correction: Correction, camera: Camera
+) -> FittedLines:
+    """The lines of all views along which mask and silhouette differ by less than their reach.
+
+    What the mask covers more than the silhouette, summed along a line, is the shift of its outline: linear in the
+    mask, so that jagged outlines do not bias it. Raises CalibrationError with fewer than 100 such lines.
+    """
+    steps = np.arange(-_REACH_PX, _REACH_PX + _STEP_PX / 2, _STEP_PX)
+    columns: list[tuple[Array, ...]] = []
+    for index, (field, contour) in enumerate(zip(fields, contours, strict=True)):
+        pixels = contour.pixels.astype(np.float64)
+        along = pixels[:, None] + steps[:, None] * contour.normals[:, None]  # (N, S, 2)
+        more = field.mask.astype(np.float32) - contour.mask
+        shifts = _STEP_PX * ndimage.map_coordinates(more, (along[..., 1], along[..., 0]), order=1, mode="nearest").sum(
+            1
+        )
+        known = field.is_known(along.reshape(-1, 2)).reshape(len(pixels), -1).all(axis=1)
+        used = known & contour.normals.any(axis=1) & (np.abs(shifts) < _MOST_SHARE * _REACH_PX)
+        keys = np.column_stack([np.full(len(pixels), index), *(contour.pixels // _CLUSTER_PX).T])
+        columns.append(
+            tuple(part[used] for part in (contour.points_cam, pixels, contour.normals, shifts.astype(np.float64), keys))
+        )
+    points_cam, pixels, normals, shifts, keys = (np.concatenate(column) for column in zip(*columns, strict=True))
+    if len(shifts) < 100:
+        raise CalibrationError(f"only {len(shifts)} contour points lie near the masks' outlines, 100 are needed")
+    clusters = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+    return FittedLines(correction, camera, points_cam, pixels, normals, shifts, clusters)

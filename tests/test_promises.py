@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
@@ -85,9 +86,22 @@ def test_packages_list_their_public_names() -> None:
         assert importlib.import_module(package).__all__
 
 
+@pytest.fixture(scope="session")
+def helps() -> dict[str, subprocess.CompletedProcess[str]]:
+    """What each command prints of itself, two at a time: each takes seconds to load what it is about."""
+
+    def ask(script: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([BIN / script, "--help"], capture_output=True, text=True, timeout=240, check=False)
+
+    with ThreadPoolExecutor(2) as asking:
+        return dict(zip(SCRIPTS, asking.map(ask, SCRIPTS), strict=True))
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_every_command_explains_itself_with_an_example(script: str) -> None:
-    shown = subprocess.run([BIN / script, "--help"], capture_output=True, text=True, timeout=120, check=False)
+def test_every_command_explains_itself_with_an_example(
+    script: str, helps: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    shown = helps[script]
     assert shown.returncode == 0, shown.stderr
     assert "Example" in shown.stdout, shown.stdout
 

@@ -75,6 +75,6 @@ def _left_jacobian(rotvec: Array) -> Array:
     angle = float(np.linalg.norm(rotvec))
     W = _cross_matrices(rotvec[None])[0]
     if angle < 1e-6:
-        return np.eye(3) + W / 2.0
+        return np.asarray(np.eye(3) + W / 2.0)
     first, second = (1.0 - np.cos(angle)) / angle**2, (angle - np.sin(angle)) / angle**3
     return np.asarray(np.eye(3) + first * W + second * W @ W)

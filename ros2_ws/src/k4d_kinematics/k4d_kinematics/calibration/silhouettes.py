@@ -30,7 +30,7 @@ def contour_pixels(mask: Mask) -> NDArray[np.intp]:
 
 def border_share(mask: Mask) -> float:
     """Which part of a mask's whole outline is only the border of the picture, 0 for a mask that is empty."""
-    at_border = np.count_nonzero(mask[[0, -1]]) + np.count_nonzero(mask[:, [0, -1]])
+    at_border = int(np.count_nonzero(mask[[0, -1]])) + int(np.count_nonzero(mask[:, [0, -1]]))
     return at_border / max(1, at_border + len(contour_pixels(mask)))
 
 
@@ -46,7 +46,7 @@ def outward_normals(mask: Mask, pixels: NDArray[np.intp]) -> Array:
     downhill = [-ndimage.gaussian_filter(box, _SMOOTHING_PX, order=order)[at] for order in orders]
     normals = np.stack(downhill, axis=-1).astype(np.float64)
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 1e-6)
+    return np.asarray(np.divide(normals, length, out=np.zeros_like(normals), where=length > 1e-6))
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ import yaml
 
 from k4d_kinematics.configuration import CameraConfig, RobotConfig, read_configuration
 from k4d_kinematics.robot_configuration import configured_robot
+from k4d_kinematics.ros.overlay_config import OverlayNodeConfig
 from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
 from k4d_simulation import SceneConfig
 from k4d_world_model.dataset.sources.opening import open_source
@@ -48,6 +49,7 @@ OPTIONAL = {"open3d", "torchao", "compression"}  # imported only where installed
 # Nodes without a wheel that launch files may start on a lab machine.
 LAB_ONLY = {("rviz2", "rviz2"), ("tf2_ros", "static_transform_publisher")}
 NODE_PARAMETERS = {
+    "k4d_overlay_node": OverlayNodeConfig,
     "k4d_plan_gate_node": PlanGateNodeConfig,
     "k4d_playback_node": PlaybackNodeConfig,
     "k4d_pointmap_node": PointmapNodeConfig,

@@ -19,6 +19,7 @@ setup(
     entry_points={
         "console_scripts": [
             "k4d_pointmap_node = k4d_kinematics.ros.pointmap_node:main",
+            "k4d_overlay_node = k4d_kinematics.ros.overlay_node:main",
             "k4d-robot-description = k4d_kinematics.cli.robot_description:main",
             "k4d-align-robot = k4d_kinematics.cli.align_robot:main",
             "k4d-pointmaps = k4d_kinematics.cli.pointmaps:main",

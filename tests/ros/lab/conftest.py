@@ -21,6 +21,7 @@ from k4d_bringup.ros.bag_recorder_node import BagRecorderNode
 from k4d_embedded.robot_state_publisher import RobotStatePublisher
 from k4d_kinematics.configuration import RobotConfig, read_configuration
 from k4d_kinematics.resources import resolve
+from k4d_kinematics.ros.overlay_node import OverlayNode
 from k4d_kinematics.ros.pointmap_node import PointmapNode
 from k4d_kinematics.urdf import read_description
 from k4d_simulation.ros.simulated_robot_node import SimulatedRobotNode
@@ -32,7 +33,16 @@ ROOT = Path(__file__).resolve().parents[3]
 PANDA = ROOT / "config" / "robots" / "panda.yaml"
 RVIZ_LAUNCH = ROOT / "launch" / "rviz.launch.xml"
 # The scene's node first: the others listen to it.
-NODES = (SimulatedRobotNode, PointmapNode, PredictionNode, PlanGateNode, PlaybackNode, BagRecorderNode, BagPlayerNode)
+NODES = (
+    SimulatedRobotNode,
+    PointmapNode,
+    OverlayNode,
+    PredictionNode,
+    PlanGateNode,
+    PlaybackNode,
+    BagRecorderNode,
+    BagPlayerNode,
+)
 PATIENCE = 120.0
 
 
@@ -84,7 +94,8 @@ def parameters(folder: Path) -> dict[str, dict[str, object]]:
             "shadows": False, "samples": 0, "meshes": "full",
         },
         "k4d_pointmap_node": {"robot": PANDA, "cameras": "[front]", "surface_cache": surfaces},
-        "k4d_prediction_node": {"model": model, "cameras": "[front]"},
+        "k4d_overlay_node": {"cameras": "[front]"},
+        "k4d_prediction_node": {"model": model, "cameras": "[front]", "require_calibration": True},
         "k4d_plan_gate_node": {
             "robot": PANDA, "camera": "front", "command_topic": "joint_trajectory", "surface_cache": surfaces,
         },

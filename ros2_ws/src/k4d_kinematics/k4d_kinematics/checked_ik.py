@@ -1,6 +1,7 @@
 """Inverse kinematics by whatever proposes joint positions, held to the promises of an IkSolver."""
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,7 +61,8 @@ class CheckedIk:
             try:
                 q = self._solve(pose, q)
             except InverseKinematicsError as error:
-                failures.append(IkFailure(frame, error.position_residual, error.rotation_residual, error.reason))
+                reason = cast(IkReason, error.reason)
+                failures.append(IkFailure(frame, error.position_residual, error.rotation_residual, reason))
             positions[frame] = q
         return PathSolution(positions, tuple(failures))
 

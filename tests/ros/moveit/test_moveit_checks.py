@@ -108,7 +108,7 @@ def test_a_groups_plan_becomes_the_whole_robots(panda, home):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("0.0825", "0.0827"), ('rpy="0 0 -0.785398163397"', 'rpy="0 0 -0.7857"')],
+    [("0.0825 0 0", "0.0827 0 0"), ('rpy="1.5707963267948966 0 0" xyz="0.0825', 'rpy="1.5711 0 0" xyz="0.0825')],
     ids=["0.2 mm further out", "0.3 mrad turned"],
 )
 def test_models_that_are_apart_are_refused_naming_the_worst_link(panda, old, new):

@@ -12,8 +12,8 @@ PACKAGES = sorted(path.parent.name for path in SOURCE.glob("*/setup.py"))
 ROS = {
     "action_msgs", "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "geometry_msgs",
     "k4d_msgs", "launch", "launch_ros", "lifecycle_msgs", "message_filters", "moveit", "moveit_msgs", "nav_msgs",
-    "rcl_interfaces", "rclpy", "rosgraph_msgs", "sensor_msgs", "sensor_msgs_py", "std_msgs", "std_srvs", "tf2_msgs",
-    "tf2_ros", "trajectory_msgs",
+    "rcl_interfaces", "rclpy", "rosgraph_msgs", "sensor_msgs", "sensor_msgs_py", "shape_msgs", "std_msgs", "std_srvs",
+    "tf2_msgs", "tf2_ros", "trajectory_msgs",
 }  # fmt: skip
 HEAVY = {"torch", "diffusers", "peft", "transformers", "accelerate"}
 # Each package may import those before it; bring-up stands outside the row and starts whatever there is.

@@ -137,7 +137,7 @@ def displayed(start: JointState, pieces: list[RobotTrajectory]) -> DisplayTrajec
 def test_a_displayed_path_of_several_pieces_starts_where_it_says(panda: ConfiguredRobot) -> None:
     joints = JointBuffer(panda.robot, horizon_ns=1_000_000)
     joints.add(START_NS, panda.robot.joint_names, panda.home)
-    inputs = PlanInputs(panda.robot, "", joints, None, PointmapNodeConfig(plan_frames=5))
+    inputs = PlanInputs(panda.robot, "", joints, None, PointmapNodeConfig(plan_frames=5), None)
     start = JointState(name=["panda_joint7", "tail"], position=[0.5, 9.0])
     pieces = [
         piece(["panda_joint1"], [[0.0], [0.4]], [0.0, 1.0]),

@@ -52,6 +52,22 @@ class PlanningError(KinematicsError):
     """A start or a goal is invalid or cannot be reached."""
 
 
+class ToolPathError(PlanningError):
+    """A tool path can be followed in part only; ``fraction`` in [0, 1) of it was, by the planner's own measure."""
+
+    def __init__(self, message: str, *, fraction: float) -> None:
+        super().__init__(message)
+        self.fraction = fraction
+
+
+class KinematicsBackendError(KinematicsError):
+    """A kinematics backend is not installed, does not answer in time, or does not know this robot's joints."""
+
+
+class ModelMismatchError(KinematicsError):
+    """A kinematics backend puts a link elsewhere than this robot's own forward kinematics does."""
+
+
 class CameraError(KinematicsError):
     """A camera is uncalibrated, of zero size, non-finite or of an unknown distortion model."""
 

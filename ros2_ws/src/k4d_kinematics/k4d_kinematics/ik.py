@@ -6,9 +6,10 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from k4d_kinematics import chain_kernels, se3
+from k4d_kinematics import chain_kernels
 from k4d_kinematics import damped_least_squares as dls
-from k4d_kinematics.errors import ConfigurationError, InverseKinematicsError, TransformError
+from k4d_kinematics.errors import ConfigurationError, InverseKinematicsError
+from k4d_kinematics.ik_inputs import checked_poses, checked_seed
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.trajectory import JointTrajectory, checked_times
 
@@ -155,7 +156,7 @@ class DampedLeastSquaresIk:
 
     def tool_pose(self, q: ArrayLike) -> Array:
         """``T_base_tool`` (4, 4) at joint positions (J,). Raises InverseKinematicsError when they do not fit."""
-        q_chain = self._checked_seed(q)[self.chain.joint_indices]
+        q_chain = checked_seed(self.joint_names, self.chain, q)[self.chain.joint_indices]
         return np.asarray(
             chain_kernels.forward(self._arrays, q_chain, np.empty((len(q_chain), 3)), np.empty((len(q_chain), 3)))
         )
@@ -167,7 +168,7 @@ class DampedLeastSquaresIk:
         ``q_prev`` is not J finite positions with the chain's within limits; "not_converged", "joint_limits" (not
         reached, with joints at their limits) or "joint_jump" (reached, but further than ``max_jump`` from the seed).
         """
-        T, q = _checked_poses(T_base_tool, stacked=False), self._checked_seed(q_prev).copy()
+        T, q = checked_poses(T_base_tool, stacked=False), checked_seed(self.joint_names, self.chain, q_prev).copy()
         indices = self.chain.joint_indices
         q_chain, residual = np.empty(len(indices)), np.empty(2)
         outcome = dls.solve_pose(self._arrays, T, q[indices], self._criteria, q_chain, residual)
@@ -190,7 +191,7 @@ class DampedLeastSquaresIk:
         Where a pose is not reached the joints are held, and the frame is reported. Raises InverseKinematicsError with
         reason "invalid_input" as ``solve`` does.
         """
-        T, seed = _checked_poses(T_base_tool, stacked=True), self._checked_seed(q0)
+        T, seed = checked_poses(T_base_tool, stacked=True), checked_seed(self.joint_names, self.chain, q0)
         indices = self.chain.joint_indices
         q_chain = np.empty((len(T), len(indices)))
         residual, outcome = np.empty((len(T), 2)), np.empty(len(T), np.int64)
@@ -203,20 +204,6 @@ class DampedLeastSquaresIk:
         )
         return PathSolution(positions, failures)
 
-    def _checked_seed(self, q: ArrayLike) -> Array:
-        positions = np.asarray(q, np.float64)
-        if positions.shape != (len(self.joint_names),) or not np.isfinite(positions).all():
-            raise InverseKinematicsError(f"joint positions must be {len(self.joint_names)} finite numbers, got {q!r}")
-        q_chain = positions[self.chain.joint_indices]
-        outside = (q_chain < self.chain.lower) | (q_chain > self.chain.upper)
-        if outside.any():
-            k = int(np.argmax(outside))
-            raise InverseKinematicsError(
-                f"joint {self.chain.joint_names[k]!r} is at {q_chain[k]}, outside its limits "
-                f"[{self.chain.lower[k]}, {self.chain.upper[k]}]"
-            )
-        return positions
-
 
 def follow_tool_path(solver: IkSolver, T_base_tool: ArrayLike, times: ArrayLike, q0: ArrayLike) -> ToolPathResult:
     """The trajectory whose tool follows ``T_base_tool`` (T, 4, 4) at ``times`` (T,) s, starting from ``q0`` (J,).
@@ -225,22 +212,8 @@ def follow_tool_path(solver: IkSolver, T_base_tool: ArrayLike, times: ArrayLike,
     empty paths and wrong times, InverseKinematicsError on poses that are no rigid transforms or an invalid ``q0``.
     """
     moments = checked_times(times)
-    T = _checked_poses(T_base_tool, stacked=True)
+    T = checked_poses(T_base_tool, stacked=True)
     if len(T) != len(moments):
         raise InverseKinematicsError(f"a tool path needs one pose per time, got {len(T)} poses, {len(moments)} times")
     solution = solver.solve_path(T, np.asarray(q0, np.float64))
     return ToolPathResult(JointTrajectory(solver.joint_names, moments, solution.positions), solution.failures)
-
-
-def _checked_poses(T_base_tool: ArrayLike, *, stacked: bool) -> Array:
-    try:
-        # A copy of fixed type and layout: the kernels would be compiled anew for read-only or transposed arrays.
-        T = np.array(T_base_tool, np.float64, order="C")
-        # Exact poses pass at once; se3 decides on the others and says what is wrong with them.
-        if T.shape != (4, 4) or not chain_kernels.is_exactly_rigid(T):
-            se3.check_transform(T, "T_base_tool")
-    except (TransformError, TypeError, ValueError) as error:
-        raise InverseKinematicsError(str(error)) from error
-    if T.ndim != (3 if stacked else 2):
-        raise InverseKinematicsError(f"T_base_tool must be {'(T, 4, 4)' if stacked else '(4, 4)'}, got {T.shape}")
-    return T

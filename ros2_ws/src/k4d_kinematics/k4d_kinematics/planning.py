@@ -6,16 +6,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from k4d_kinematics.errors import ConfigurationError, InverseKinematicsError, JointStateError, PlanningError
+from k4d_kinematics.errors import ConfigurationError, InverseKinematicsError, PlanningError
 from k4d_kinematics.ik import DampedLeastSquaresIk, IkSettings
+from k4d_kinematics.motion_timing import PEAK_SPEED, MotionTiming, checked_positions, quintic
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.tool_line import ToolLine
+from k4d_kinematics.tool_path_planning import plan_tool_line
 from k4d_kinematics.trajectory import JointTrajectory
 
 Array = NDArray[np.float64]
-
-# Largest slope of the quintic profile, at half time.
-_PEAK_SPEED = 1.875
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +109,9 @@ class InterpolationPlanner:
         self._path_solver = DampedLeastSquaresIk(robot, tip, base, ik_settings)
         goal_settings = replace(self._path_solver.settings, max_jump=np.inf, max_slide=np.inf)
         self._goal_solver = DampedLeastSquaresIk(robot, tip, base, goal_settings)
-        self._speeds = self.settings.velocity_scale * robot.velocity_limits
+        self._timing = MotionTiming(
+            robot, self.settings.velocity_scale, self.settings.rate_hz, self.settings.max_duration
+        )
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -124,14 +125,14 @@ class InterpolationPlanner:
         the short way, so they may end whole turns from the goal's number. Velocities are part of the trajectory.
         Raises PlanningError naming joint, value and limits, or the residual of a tool goal that is not reached.
         """
-        start = self._checked_positions("start", q_start)
+        start = checked_positions(self._robot, "start", q_start)
         if isinstance(goal, JointGoal):
-            end = self._checked_positions("goal", goal.positions)
+            end = checked_positions(self._robot, "goal", goal.positions)
         else:
             end = self._reach(start, goal.T_base_tool)
         motion = self._shortest_motion(start, end)
-        times = self._sample_times(_PEAK_SPEED * self._traverse_time(motion))
-        s, speed = _quintic(times / times[-1])
+        times = self._timing.sample_times(PEAK_SPEED * self._timing.traverse_time(motion))
+        s, speed = quintic(times / times[-1])
         velocities = speed[:, None] * motion / times[-1]
         return JointTrajectory(self.joint_names, times, start + s[:, None] * motion, velocities)
 
@@ -142,44 +143,11 @@ class InterpolationPlanner:
         the tool's speeds nor the joints' scaled velocity limits are exceeded. Every sample lies on the path within the
         solver's tolerances. Raises PlanningError when a part is not reached, or would take over ``max_duration``.
         """
-        start = self._checked_positions("start", q_start)
+        start = checked_positions(self._robot, "start", q_start)
         line = ToolLine.through(
             self._path_solver.tool_pose(start), T_base_tool, self.settings.tool_speed, self.settings.tool_rotation_speed
         )
-        duration = _PEAK_SPEED * line.length
-        while True:
-            times = self._sample_times(duration)
-            s, _ = _quintic(times / times[-1])
-            solution = self._path_solver.solve_path(line.at(s * line.length), start)
-            if not solution.failures:
-                too_fast = self._speed_ratio(times, solution.positions)
-                if too_fast <= 1.0:
-                    return JointTrajectory(self.joint_names, times, solution.positions)
-                duration = 1.01 * too_fast * times[-1]
-            elif solution.failures[0].reason == "joint_jump":
-                duration = 2.0 * times[-1]
-            else:
-                failure = solution.failures[0]
-                raise PlanningError(
-                    f"the tool path is left at {s[failure.frame]:.0%} of its way: {failure.reason}, off by "
-                    f"{failure.position_residual:.3g} m and {failure.rotation_residual:.3g} rad; "
-                    f"valid are {self._path_solver.settings.position_tolerance} m and "
-                    f"{self._path_solver.settings.rotation_tolerance} rad"
-                )
-
-    def _checked_positions(self, label: str, q: ArrayLike) -> Array:
-        try:
-            positions = self._robot.check_positions(q)
-        except JointStateError as error:
-            raise PlanningError(f"{label}: {error}") from error
-        if positions.ndim != 1:
-            raise PlanningError(f"{label} must have shape ({len(self.joint_names)},), got {positions.shape}")
-        for name, value, lower, upper in zip(
-            self.joint_names, positions, self._robot.lower, self._robot.upper, strict=True
-        ):
-            if not lower <= value <= upper:
-                raise PlanningError(f"{label}: joint {name!r} is at {value}, outside its limits [{lower}, {upper}]")
-        return positions
+        return plan_tool_line(self._path_solver, self._path_solver.settings, self._timing, line, start)
 
     def _reach(self, start: Array, T_base_tool: ArrayLike) -> Array:
         """Joint positions (J,) at a tool goal: from the start if it leads there, else the quickest of random seeds'."""
@@ -191,7 +159,7 @@ class InterpolationPlanner:
             reached = self._reach_from_random_seeds(start, np.asarray(T_base_tool, np.float64))
             if not reached:
                 raise PlanningError(f"goal, after {self.settings.goal_attempts} more attempts: {error}") from error
-        return min(reached, key=lambda q: self._traverse_time(self._shortest_motion(start, q)))
+        return min(reached, key=lambda q: self._timing.traverse_time(self._shortest_motion(start, q)))
 
     def _reach_from_random_seeds(self, start: Array, T_base_tool: Array) -> list[Array]:
         generator = np.random.default_rng(self.settings.seed)
@@ -212,32 +180,3 @@ class InterpolationPlanner:
         motion = end - start
         endless = self._robot.is_revolute & np.isinf(self._robot.lower) & np.isinf(self._robot.upper)
         return np.where(endless, np.arctan2(np.sin(motion), np.cos(motion)), motion)
-
-    def _traverse_time(self, motion: Array) -> float:
-        """Seconds for a motion (J,) at the scaled velocity limits."""
-        moves = motion != 0.0
-        unusable = moves & ~(np.isfinite(self._speeds) & (self._speeds > 0.0))
-        if unusable.any():
-            k = int(np.argmax(unusable))
-            raise PlanningError(
-                f"joint {self.joint_names[k]!r} moves but its velocity limit is {self._robot.velocity_limits[k]}; "
-                "valid are finite limits > 0 in the robot's description"
-            )
-        return float(np.max(np.abs(motion[moves]) / self._speeds[moves], initial=0.0))
-
-    def _speed_ratio(self, times: Array, positions: Array) -> float:
-        """The largest part of its scaled velocity limit that a joint takes between two samples; 1 is all of it."""
-        steps = np.abs(np.diff(positions, axis=0)).max(axis=0)
-        return self._traverse_time(steps) / float(times[1] - times[0])
-
-    def _sample_times(self, duration: float) -> Array:
-        """Times (T,) at the rate from 0 to the first multiple of the period after ``duration``; at least two."""
-        if not duration <= self.settings.max_duration:
-            raise PlanningError(f"the plan takes {duration:.3g} s, longer than {self.settings.max_duration} s")
-        return np.arange(max(1, int(np.ceil(duration * self.settings.rate_hz))) + 1) / self.settings.rate_hz
-
-
-def _quintic(u: Array) -> tuple[Array, Array]:
-    """The minimum-jerk profile from 0 to 1 and its slope at ``u`` in [0, 1] (Flash and Hogan 1985)."""
-    # Near the end the polynomial may round to just above 1.
-    return np.minimum(u**3 * (10.0 + u * (6.0 * u - 15.0)), 1.0), 30.0 * u**2 * (1.0 - u) ** 2

@@ -3,10 +3,12 @@
 from rclpy.node import Node
 from tf2_ros import Buffer
 
+from k4d_kinematics.errors import KinematicsError
 from k4d_kinematics.joint_buffer import JointBuffer
 from k4d_kinematics.robot_configuration import ConfiguredRobot
 from k4d_kinematics.ros.camera_output import CameraOutput
 from k4d_kinematics.ros.diagnostics import Diagnostics
+from k4d_kinematics.ros.kinematics_backend import BackendConfig, Kinematics, OpenedKinematics, open_kinematics
 from k4d_kinematics.ros.live_stream import LiveStream
 from k4d_kinematics.ros.plan_inputs import PlanInputs
 from k4d_kinematics.ros.plan_stream import PlanStream
@@ -30,8 +32,13 @@ class LiveRobot:
         self.robot = robot
         self.joints = JointBuffer(robot, round(config.joint_history * 1e9))
         self.stream = LiveStream(node, robot, surface, self.joints, transforms, diagnostics, config)
-        inputs = PlanInputs(robot, config.tool_link or configured.tool_link, self.joints, transforms, config)
+        tool_link = config.tool_link or configured.tool_link
+        self._kinematics = self._backend(tool_link, diagnostics, config.backend) if tool_link else None
+        inputs = PlanInputs(robot, tool_link, self.joints, transforms, config, self._kinematics)
         self.plans = PlanStream(node, robot, surface, inputs, outputs, transforms, diagnostics, config)
+        if self._kinematics is not None:
+            # MoveIt may keep a caller waiting, so it is opened and compared by the thread that converts plans.
+            self.plans.prepare(self._kinematics.open)
 
     def clear(self) -> None:
         """Forgets joints, waiting pointmaps and unfinished plans, as when the clock jumps back."""
@@ -43,5 +50,21 @@ class LiveRobot:
         """Forgets everything and stops its timers, as when another robot takes its place."""
         self.clear()
         self.plans.close()
+        if self._kinematics is not None:
+            self._kinematics.close()
         for timer in (self.stream.timer, self.plans.timer):
             self._node.destroy_timer(timer)
+
+    def _backend(self, tool_link: str, diagnostics: Diagnostics, config: BackendConfig) -> OpenedKinematics:
+        def opened() -> Kinematics:
+            try:
+                kinematics = open_kinematics(config, self.robot, tool_link, self._node)
+            except KinematicsError as error:
+                diagnostics.error("kinematics", str(error))
+                raise
+            diagnostics.ok("kinematics", f"{config.name}: tool {tool_link}")
+            return kinematics
+
+        self.robot.chain(tool_link)
+        diagnostics.waiting("kinematics", f"{config.name} is being opened")
+        return OpenedKinematics(opened)

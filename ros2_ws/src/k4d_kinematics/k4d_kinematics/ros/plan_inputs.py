@@ -17,10 +17,11 @@ from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 
 from k4d_kinematics.composition import complete, concatenate, hold_velocities, sampled_from
 from k4d_kinematics.errors import JointStateError, TrajectoryError
-from k4d_kinematics.ik import DampedLeastSquaresIk, follow_tool_path
+from k4d_kinematics.ik import follow_tool_path
 from k4d_kinematics.joint_buffer import JointBuffer
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.ros.conversions import nanoseconds, tool_path_from_message, trajectory_from_message
+from k4d_kinematics.ros.kinematics_backend import OpenedKinematics
 from k4d_kinematics.ros.plan import Plan
 from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
 from k4d_kinematics.ros.tf_transforms import TfSnapshot
@@ -30,15 +31,22 @@ from k4d_kinematics.trajectory import JointTrajectory
 class PlanInputs:
     """Turns messages into plans that start at the newest joint state; raises KinematicsError on what is not usable.
 
+    ``kinematics`` is None where no tool is known.
     A message without a stamp starts at ``now_ns``, as it does for trajectory controllers.
     """
 
     def __init__(
-        self, robot: Robot, tool_link: str, joints: JointBuffer, transforms: Buffer, config: PointmapNodeConfig
+        self,
+        robot: Robot,
+        tool_link: str,
+        joints: JointBuffer,
+        transforms: Buffer,
+        config: PointmapNodeConfig,
+        kinematics: OpenedKinematics | None,
     ) -> None:
         self._robot, self._joints, self._transforms, self._config = robot, joints, transforms, config
         self.tool_link = tool_link
-        self._solver = DampedLeastSquaresIk(robot, tool_link) if tool_link else None
+        self._kinematics = kinematics
 
     def planned_trajectory(self, message: JointTrajectoryMessage, now_ns: int) -> Plan:
         """A planned trajectory; joints that it does not name keep their positions."""
@@ -57,13 +65,13 @@ class PlanInputs:
 
     def tool_path(self, message: PathMessage | PoseArray, now_ns: int) -> Plan:
         """A path of tool poses in any frame that tf2 knows, solved by inverse kinematics."""
-        if self._solver is None:
+        if self._kinematics is None:
             raise TrajectoryError("a tool path needs the parameter tool_link, or a robot YAML that names one")
         self._check_size(len(message.poses))
         T_frame_tool, times = tool_path_from_message(message, self._config.tool_path_rate_hz)
         snapshot = TfSnapshot(self._transforms, nanoseconds(message.header.stamp), self._config.frame_prefix)
         T_base_frame = snapshot.lookup(self._robot.link_names[0], message.header.frame_id, 0.0)
-        result = follow_tool_path(self._solver, T_base_frame @ T_frame_tool, times, self._joints.newest)
+        result = follow_tool_path(self._kinematics.solver, T_base_frame @ T_frame_tool, times, self._joints.newest)
         held = tuple(failure.frame for failure in result.failures)
         source = PointmapSequence.SOURCE_TOOL_PATH
         return self._plan(message.header, now_ns, result.trajectory, source, held, result.describe_failures())

@@ -1,6 +1,7 @@
 """Plans of the pointmap node: accepted when all that they need is known, published while the node goes on."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,6 +80,10 @@ class PlanStream:
 
     def _convert(self, topic: PlanTopic, message: Any, now_ns: int) -> "Future[Plan]":
         return self._worker.submit(topic.convert, self._inputs, message, now_ns)
+
+    def prepare(self, work: Callable[[], object]) -> None:
+        """Does ``work``, which reports its own errors, in the thread that converts plans and before any of them."""
+        self._worker.submit(work)
 
     def stop(self) -> None:
         """Drops the frames that have not been published and the plan that has not been accepted."""

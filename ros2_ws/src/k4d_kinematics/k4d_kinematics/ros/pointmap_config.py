@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from k4d_kinematics.errors import ConfigurationError
+from k4d_kinematics.ros.kinematics_backend import BACKENDS, BackendConfig
 from k4d_kinematics.ros.parameters import described
 
 TRIGGERS = ("joint_states", "camera_info")
@@ -43,16 +44,30 @@ class PointmapNodeConfig:
     velocity_horizon: float = described(2.0, "Seconds that commanded joint velocities are held.", (0.01, 600.0))
     max_pixels: int = described(16_777_216, "Largest image of a camera_info accepted.", (1, 268_435_456))
     max_points: int = described(10_000, "Largest number of points or poses accepted in a plan.", (1, 1_000_000))
+    kinematics_backend: str = described(
+        "embedded", f"Who solves tool paths: one of {', '.join(BACKENDS)} (moveit is moveit_py in this process)."
+    )
+    planning_group: str = described("", "MoveIt's planning group of the arm; needed unless the backend is embedded.")
+    moveit_configuration: str = described("", "ROS parameter file of MoveIt; needed for the backend moveit.")
+    backend_timeout: float = described(10.0, "Seconds that move_group may take to answer.", (0.1, 600.0))
 
     @property
     def cache_dir(self) -> Path | None:
         """Where prepared surfaces are kept, None for nowhere."""
         return Path(self.surface_cache) if self.surface_cache else None
 
+    @property
+    def backend(self) -> BackendConfig:
+        """Who solves tool paths. Raises ConfigurationError where the backend lacks something."""
+        return BackendConfig(
+            self.kinematics_backend, self.planning_group, self.moveit_configuration, self.backend_timeout
+        )
+
     def __post_init__(self) -> None:
         _check("trigger", self.trigger, TRIGGERS)
         _check("tool_path_type", self.tool_path_type, TOOL_PATH_TYPES)
         _check("geometry", self.geometry, ("visual", "collision"))
+        _ = self.backend
         check_cameras(self.cameras)
 
 

@@ -75,6 +75,8 @@ class Graph:
             if self.judgements and int(values(self.judgements[-1])["stamp_ns"]) >= first_ns:
                 return True
             self.show(rgb, points_cam)
+            for _ in range(20):
+                self.executor.spin_once(timeout_sec=0.005)
             return False
 
         self.until(is_judged, "a judgement")
@@ -118,11 +120,11 @@ def test_a_camera_in_its_place_is_ok_and_one_beside_it_is_not(graph: Graph, pict
     assert float(said["confidence"]) > 0.5
     # Left and right outlines are off, upper and lower ones are not: the median says so once it is more than half.
     wide = np.full((HEIGHT, WIDTH, 3), 60, np.uint8)
-    wide[10:62, 40:56] = 200
+    wide[10:62, 30:60] = 200
     tall = np.full((HEIGHT, WIDTH, 3), np.nan, np.float32)
     z = np.full((HEIGHT, WIDTH, 1), DEPTH, np.float32)
     points = np.concatenate([CAMERA.rays().astype(np.float32) * z, z], axis=-1)
-    tall[10:62, 49:65] = points[10:62, 49:65]
+    tall[10:62, 39:69] = points[10:62, 39:69]
     status, said = graph.judge(wide, tall)
     assert status.level == DiagnosticStatus.ERROR, status.message
     assert 8.0 <= float(said["distance_px"]) <= 10.0

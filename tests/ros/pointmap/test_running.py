@@ -1,6 +1,8 @@
 """How a node's process ends when it is stopped before it spins."""
 
+import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -17,8 +19,12 @@ class NoParameters:
 
 
 @pytest.fixture(autouse=True)
-def no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+def as_a_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No arguments; and interrupts reach the tests again afterwards."""
     monkeypatch.setattr(sys, "argv", ["node"])
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def stopped_before_it_has_a_name() -> Node:
@@ -45,3 +51,19 @@ def test_a_fault_while_the_node_is_made_is_one() -> None:
     with pytest.raises(RuntimeError, match="broken"):
         run_node(make_node, NoParameters, "", ())
     assert not rclpy.ok()
+
+
+def test_a_second_interrupt_does_not_disturb_the_end() -> None:
+    class Closing(Node):
+        def close(self) -> None:
+            signal.raise_signal(signal.SIGINT)  # from the terminal and from ros2 launch alike
+            closed.append(True)
+
+    def make_node() -> Node:
+        node = Closing("closing")
+        node.create_timer(0.01, rclpy.shutdown)
+        return node
+
+    closed: list[bool] = []
+    assert run_node(make_node, NoParameters, "", ()) == 0
+    assert closed

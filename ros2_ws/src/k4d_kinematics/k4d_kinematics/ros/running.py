@@ -1,5 +1,6 @@
 """The one way in which a node's process starts, explains itself and ends."""
 
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +44,8 @@ def run_node(
         rclpy.logging.get_logger(node.get_name() if node else "k4d").fatal(str(error))
         return 1
     finally:
+        # Ctrl-C reaches a launched node twice, from the terminal and from ros2 launch; once is enough to end in order.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if hasattr(node, "close"):
             node.close()
         rclpy.try_shutdown()

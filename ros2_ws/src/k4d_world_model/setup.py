@@ -20,6 +20,7 @@ setup(
         "console_scripts": [
             "k4d-build-dataset = k4d_world_model.cli.build_dataset:main",
             "k4d-dataset = k4d_world_model.cli.dataset:main",
+            "k4d-calibrate = k4d_world_model.cli.calibrate:main",
             "k4d-annotate = k4d_world_model.cli.annotate:main",
             "k4d-predict = k4d_world_model.cli.predict:main",
             "k4d-view = k4d_world_model.cli.view:main",

@@ -1,0 +1,194 @@
+"""A recorded camera calibrated: from a bag, a robot and a wrong guess to where the camera is."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from k4d_kinematics import CameraConfig, ConfiguredRobot, Renderer, configured_robot, read_configuration, se3
+from k4d_kinematics.calibration import Calibration, CalibrationSettings, CalibrationView, calibrate
+from k4d_kinematics.errors import CalibrationError
+from k4d_world_model.calibration.recorded_masks import (
+    RecordedMasks,
+    depth_masks,
+    difference_masks,
+    mask_files,
+    read_masks,
+    read_pictures,
+)
+from k4d_world_model.calibration.recorded_poses import (
+    PoseChoice,
+    RecordedPoses,
+    Refusal,
+    choose_poses,
+    usable_pictures,
+)
+from k4d_world_model.dataset.sources.bag_config import RosbagConfig
+
+Mask = NDArray[np.bool_]
+
+# How far a guess may be off: within it, what never changes may be a part of the robot that stands still.
+_GUESS_OFFSET, _GUESS_TURN = 0.08, float(np.radians(3.0))
+
+
+@dataclass(frozen=True)
+class CalibrationFiles:
+    """What a calibration reads.
+
+    bag: rosbag2 folder or MCAP file. robot, camera: YAMLs as in config; the camera's pose is the guess to start from.
+    masks: folder of mask files, None to make masks by ``mask_source``.
+    image_topic, camera_info_topic, depth_topic, joint_topic: empty ones follow the camera's name, NAME/image_raw,
+        NAME/camera_info and NAME/depth.
+    """
+
+    bag: Path
+    robot: Path
+    camera: Path
+    masks: Path | None = None
+    mask_source: Literal["depth", "difference"] | None = None
+    image_topic: str = ""
+    camera_info_topic: str = ""
+    depth_topic: str = ""
+    joint_topic: str = "/joint_states"
+
+    def __post_init__(self) -> None:
+        if (self.masks is None) == (self.mask_source is None):
+            raise CalibrationError("give either --masks or --mask-source (depth or difference)")
+
+    def topics(self, name: str) -> RosbagConfig:
+        """The topics that are read, for a camera called ``name``."""
+        return RosbagConfig(
+            name,
+            self.image_topic or f"/{name}/image_raw",
+            self.camera_info_topic or f"/{name}/camera_info",
+            (self.depth_topic or f"/{name}/depth") if self.mask_source == "depth" else "",
+            self.joint_topic,
+            min_covered=np.finfo(float).tiny,
+        )
+
+
+@dataclass(frozen=True)
+class MaskLimits:
+    """When a pixel shows the robot.
+
+    depth_tolerance: metres that it must be nearer than the background.
+    difference_threshold: grey levels of any colour by which it must differ from the median picture.
+    """
+
+    depth_tolerance: float = 0.02
+    difference_threshold: int = 30
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedCalibration:
+    """A calibration of a recording, and what it was made of.
+
+    config: the camera YAML that it started from. pictures: (N, H, W, 3) of the views.
+    paths: files that were read, masks included. refused: pictures that were not used.
+    """
+
+    found: Calibration
+    config: CameraConfig
+    robot: ConfiguredRobot
+    poses: RecordedPoses
+    views: tuple[CalibrationView, ...]
+    pictures: NDArray[np.uint8]
+    refused: tuple[Refusal, ...]
+    mask_paths: tuple[Path, ...] = field(default=())
+
+
+def calibrate_recording(
+    files: CalibrationFiles,
+    choice: PoseChoice | None = None,
+    limits: MaskLimits | None = None,
+    settings: CalibrationSettings | None = None,
+    cache_dir: Path | None = None,
+) -> RecordedCalibration:
+    """Where the camera of a recording is in its parent frame.
+
+    Raises RejectedEpisodeError or SourceError when the bag lacks something, PoseSetError when it has too few poses, and
+    as ``calibrate`` does.
+    """
+    limits, settings = limits or MaskLimits(), settings or CalibrationSettings()
+    robot, config = configured_robot(files.robot, cache_dir), read_configuration(files.camera, CameraConfig)
+    parent = _parent_link(robot, config, files)
+    topics = files.topics(config.name)
+    usable = usable_pictures(files.bag, topics, robot, config)
+    by_index = {} if files.masks is None else mask_files(files.masks, usable.frames, usable.places)
+    masked = None if files.masks is None else np.isin(np.arange(len(usable.places)), list(by_index))
+    poses = choose_poses(usable, robot, parent, choice or PoseChoice(), masked)
+    size = (poses.camera.image_height, poses.camera.image_width)
+    pictures = read_pictures(files.bag, topics.image_topic, poses.frames.image_places, size)
+    paths: tuple[Path, ...] = ()
+    if files.mask_source == "depth":
+        depth, tolerance = topics.depth_topic, limits.depth_tolerance
+        masks = depth_masks(files.bag, depth, poses.everything, poses.frames, size, tolerance)
+    elif files.mask_source == "difference":
+        threshold = limits.difference_threshold
+        masks = difference_masks(files.bag, topics.image_topic, poses.everything, pictures, threshold)
+    else:
+        used = np.searchsorted(usable.frames.stamps_ns, poses.frames.stamps_ns)
+        paths = tuple(by_index[int(index)] for index in used)
+        masks = read_masks(list(paths), size)
+    T_guess = se3.inverse(config.T_parent_cam())
+    known = _known(masks, poses, Renderer(robot.surface, poses.camera), T_guess)
+    views, places, refused = _views(poses, masks.masks, known)
+    found = calibrate(robot.surface, poses.camera, views, T_guess, settings)
+    kept = {residual.name for residual in found.residuals}
+    weak = tuple(
+        Refusal(view.name, "with too little robot, or too much of it cut off")
+        for view in views
+        if view.name not in kept
+    )
+    shown = [k for k, view in enumerate(views) if view.name in kept]
+    return RecordedCalibration(
+        found, config, robot, poses, tuple(views[k] for k in shown), pictures[[places[k] for k in shown]],
+        (*poses.refused, *refused, *weak), paths,
+    )  # fmt: skip
+
+
+def _parent_link(robot: ConfiguredRobot, config: CameraConfig, files: CalibrationFiles) -> str:
+    """The link that the camera is fixed to. Raises CalibrationError unless there is such a link, standing if needed."""
+    names = robot.robot.link_names
+    if config.parent_frame not in names:
+        raise CalibrationError(
+            f"{files.camera}: parent_frame must be a link of the robot, got {config.parent_frame!r}; links are "
+            f"{', '.join(names)}"
+        )
+    if files.mask_source is not None and config.parent_frame != names[0]:
+        raise CalibrationError(
+            f"--mask-source {files.mask_source} needs a standing camera, whose parent_frame is {names[0]!r}, got "
+            f"{config.parent_frame!r}: a camera that moves needs --masks"
+        )
+    return config.parent_frame
+
+
+def _known(masks: RecordedMasks, poses: RecordedPoses, renderer: Renderer, T_guess: se3.Array) -> Mask:
+    """Where (N, H, W) masks are to be trusted: not where a part of the robot may be that stands still in all poses."""
+    if masks.changed is None:
+        return masks.known
+    images = [renderer.render(T_guess @ T_parent_link) for T_parent_link in poses.T_parent_link]
+    stands = np.all([image.mask for image in images], axis=0)
+    if not stands.any():
+        return masks.known
+    depth = float(np.median(np.concatenate([image.points_cam[image.mask, 2] for image in images])))
+    reach_px = float(poses.camera.matrix[0, 0]) * (_GUESS_OFFSET / depth + _GUESS_TURN)
+    near = ndimage.distance_transform_edt(~stands) <= reach_px
+    return np.asarray(masks.known & (masks.changed | ~near))
+
+
+def _views(
+    poses: RecordedPoses, masks: Mask, known: Mask
+) -> tuple[tuple[CalibrationView, ...], list[int], tuple[Refusal, ...]]:
+    """The views, the poses that they are of, and those poses that are none since their mask has no outline."""
+    views, places, refused = [], [], []
+    for index, name in enumerate(poses.names):
+        try:
+            views.append(CalibrationView(masks[index] & known[index], poses.T_parent_link[index], name, known[index]))
+            places.append(index)
+        except CalibrationError as error:
+            refused.append(Refusal(name, "with a mask of no use", str(error)))
+    return tuple(views), places, tuple(refused)

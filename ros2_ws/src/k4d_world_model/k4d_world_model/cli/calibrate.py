@@ -1,0 +1,129 @@
+"""k4d-calibrate: where a camera is, from a recording of the robot in different poses."""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+
+from k4d_kinematics.calibration import CalibrationSettings
+from k4d_kinematics.errors import KinematicsError
+from k4d_world_model.calibration.calibration_files import (
+    FIGURES,
+    LAUNCH,
+    position_std_mm,
+    rotation_std_deg,
+    write_calibration,
+)
+from k4d_world_model.calibration.recorded_calibration import (
+    CalibrationFiles,
+    MaskLimits,
+    RecordedCalibration,
+    calibrate_recording,
+)
+from k4d_world_model.calibration.recorded_poses import PoseChoice
+from k4d_world_model.errors import WorldModelError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Finds where a camera is from a recording in which the robot takes five or more different poses before it.
+
+    Starts from the pose in a camera YAML, some centimetres and degrees off, and moves it until the robot's outline lies
+    on masks of the robot. Writes calibration.json (pose, deviations, residuals, refused pictures, inputs), the camera
+    YAML, static_transform.launch.xml, and a PNG of each pose with the outline before in red and after in green.
+
+    Example: k4d-calibrate --bag out/lab_bag --robot config/robots/panda.yaml --camera config/cameras/front.yaml
+    --mask-source depth --out out/calibration
+    """
+
+    bag: Path
+    """Recording with pictures, camera_info and joint states: a rosbag2 folder or an MCAP file."""
+    robot: Path
+    """Robot YAML as in config/robots."""
+    camera: Path
+    """Camera YAML as in config/cameras, whose pose is the guess; parent_frame is a link. Intrinsics are the bag's."""
+    out: Path
+    """Folder for the results; made where it does not exist."""
+    masks: Path | None = None
+    """Folder of masks STAMP.png (nanoseconds) or PLACE.png (from 0 in order of time): 255 robot, 0 not, 128 unknown."""
+    mask_source: Literal["depth", "difference"] | None = None
+    """Instead of --masks: what is nearer than the farthest depth of a pixel, or differs from the median picture."""
+    poses: int = 20
+    """Most pictures to use."""
+    most_speed: float = 0.05
+    """Fastest joint in a picture that is used, rad/s or m/s; more where pictures and joints share a clock exactly."""
+    travel: float = 0.03
+    """Metres by which the links of two poses must differ, as root mean square over the links."""
+    focal: bool = False
+    """Find the focal length too."""
+    depth_tolerance: float = 0.02
+    """For --mask-source depth: metres that a pixel of the robot is nearer than the background."""
+    difference_threshold: int = 30
+    """For --mask-source difference: grey levels by which a pixel of the robot differs."""
+    image_topic: str = ""
+    """Raw pictures; by default /NAME/image_raw after the camera's name."""
+    camera_info_topic: str = ""
+    """By default /NAME/camera_info."""
+    depth_topic: str = ""
+    """For --mask-source depth; by default /NAME/depth."""
+    joint_topic: str = "/joint_states"
+    """Joint states."""
+    cache: Path | None = None
+    """Folder for prepared robot surfaces; without it they are prepared anew."""
+
+
+def main() -> int:
+    """Parses the command line, calibrates and prints what was found. Returns 1 where the input is not usable."""
+    arguments = tyro.cli(Arguments)
+    try:
+        calibrate(arguments)
+    except (WorldModelError, KinematicsError) as error:
+        print(f"k4d-calibrate: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def calibrate(arguments: Arguments) -> None:
+    """Does the work of the command. Raises WorldModelError or KinematicsError on unusable input."""
+    files = CalibrationFiles(
+        arguments.bag, arguments.robot, arguments.camera, arguments.masks, arguments.mask_source,
+        arguments.image_topic, arguments.camera_info_topic, arguments.depth_topic, arguments.joint_topic,
+    )  # fmt: skip
+    calibrated = calibrate_recording(
+        files,
+        PoseChoice(arguments.poses, arguments.most_speed, arguments.travel),
+        MaskLimits(arguments.depth_tolerance, arguments.difference_threshold),
+        CalibrationSettings(focal=arguments.focal),
+        arguments.cache,
+    )
+    config = write_calibration(arguments.out, calibrated, files)
+    _print(calibrated)
+    for what, name in (("camera", f"{config.name}.yaml"), ("figures", FIGURES), ("transform", LAUNCH)):
+        print(f"{what:<11}{arguments.out / name}")
+
+
+def _print(calibrated: RecordedCalibration) -> None:
+    found = calibrated.found
+    print(f"{'pose':<14}{'median before':>15}{'after':>9}{'RMS before':>13}{'after':>9}   px")
+    for row in found.residuals:
+        print(
+            f"{row.name:<14}{row.median_before_px:>15.2f}{row.median_after_px:>9.2f}"
+            f"{row.rms_before_px:>13.2f}{row.rms_after_px:>9.2f}"
+        )
+    counts = Counter(refusal.reason for refusal in calibrated.refused)
+    print(f"not used: {', '.join(f'{count} {reason}' for reason, count in counts.items()) or 'none'}")
+    std_mm, std_deg = (
+        ", ".join(f"{value:.{digits}f}" for value in values)
+        for values, digits in ((position_std_mm(calibrated), 2), (rotation_std_deg(calibrated), 3))
+    )
+    print(f"standard deviation by axes of {calibrated.config.parent_frame}: {std_mm} mm; {std_deg} deg")
+    if found.focal_std is not None:
+        focal = found.camera.matrix[0, 0]
+        print(f"focal length {focal:.2f} px, standard deviation {focal * found.focal_std:.2f} px")
+    medians = [[row.median_before_px, row.median_after_px] for row in found.residuals]
+    before, after = np.median(medians, axis=0)
+    print(f"{len(found.residuals)} poses; median distance of the outlines {before:.2f} px before, {after:.2f} px after")

@@ -47,7 +47,7 @@ class Listeners(Spinning):
 
     def __init__(self) -> None:
         self.playback = PlaybackNode(
-            use_global_arguments=False, parameter_overrides=[Parameter("camera", value="front")]
+            use_global_arguments=False, parameter_overrides=[Parameter("cameras", value=["front"])]
         )
         self.driver = Node("driver")
         self.executor = SingleThreadedExecutor()

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,6 @@ from k4d_kinematics.errors import CalibrationError
 from k4d_world_model.calibration.recorded_masks import (
     RecordedMasks,
     depth_masks,
-    difference_masks,
     mask_files,
     read_masks,
     read_pictures,
@@ -39,7 +37,7 @@ class CalibrationFiles:
     """What a calibration reads.
 
     bag: rosbag2 folder or MCAP file. robot, camera: YAMLs as in config; the camera's pose is the guess to start from.
-    masks: folder of mask files, None to make masks by ``mask_source``.
+    masks: folder of mask files; None takes what is nearer than the farthest depth that a pixel ever had.
     image_topic, camera_info_topic, depth_topic, joint_topic: empty ones follow the camera's name, NAME/image_raw,
         NAME/camera_info and NAME/depth.
     """
@@ -48,15 +46,10 @@ class CalibrationFiles:
     robot: Path
     camera: Path
     masks: Path | None = None
-    mask_source: Literal["depth", "difference"] | None = None
     image_topic: str = ""
     camera_info_topic: str = ""
     depth_topic: str = ""
     joint_topic: str = "/joint_states"
-
-    def __post_init__(self) -> None:
-        if (self.masks is None) == (self.mask_source is None):
-            raise CalibrationError("give either --masks or --mask-source (depth or difference)")
 
     def topics(self, name: str) -> RosbagConfig:
         """The topics that are read, for a camera called ``name``."""
@@ -64,22 +57,10 @@ class CalibrationFiles:
             name,
             self.image_topic or f"/{name}/image_raw",
             self.camera_info_topic or f"/{name}/camera_info",
-            (self.depth_topic or f"/{name}/depth") if self.mask_source == "depth" else "",
+            (self.depth_topic or f"/{name}/depth") if self.masks is None else "",
             self.joint_topic,
             min_covered=np.finfo(float).tiny,
         )
-
-
-@dataclass(frozen=True)
-class MaskLimits:
-    """When a pixel shows the robot.
-
-    depth_tolerance: metres that it must be nearer than the background.
-    difference_threshold: grey levels of any colour by which it must differ from the median picture.
-    """
-
-    depth_tolerance: float = 0.02
-    difference_threshold: int = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,16 +84,17 @@ class RecordedCalibration:
 def calibrate_recording(
     files: CalibrationFiles,
     choice: PoseChoice | None = None,
-    limits: MaskLimits | None = None,
+    depth_tolerance: float = 0.02,
     settings: CalibrationSettings | None = None,
     cache_dir: Path | None = None,
 ) -> RecordedCalibration:
     """Where the camera of a recording is in its parent frame.
 
-    Raises RejectedEpisodeError or SourceError when the bag lacks something, PoseSetError when it has too few poses, and
-    as ``calibrate`` does.
+    A pixel shows the robot where it is nearer than its background by ``depth_tolerance`` metres, unless there are mask
+    files. Raises RejectedEpisodeError or SourceError when the bag lacks something, PoseSetError when it has too few
+    poses, and as ``calibrate`` does.
     """
-    limits, settings = limits or MaskLimits(), settings or CalibrationSettings()
+    settings = settings or CalibrationSettings()
     robot, config = configured_robot(files.robot, cache_dir), read_configuration(files.camera, CameraConfig)
     parent = _parent_link(robot, config, files)
     topics = files.topics(config.name)
@@ -123,12 +105,8 @@ def calibrate_recording(
     size = (poses.camera.image_height, poses.camera.image_width)
     pictures = read_pictures(files.bag, topics.image_topic, poses.frames.image_places, size)
     paths: tuple[Path, ...] = ()
-    if files.mask_source == "depth":
-        depth, tolerance = topics.depth_topic, limits.depth_tolerance
-        masks = depth_masks(files.bag, depth, poses.everything, poses.frames, size, tolerance)
-    elif files.mask_source == "difference":
-        threshold = limits.difference_threshold
-        masks = difference_masks(files.bag, topics.image_topic, poses.everything, pictures, threshold)
+    if files.masks is None:
+        masks = depth_masks(files.bag, topics.depth_topic, poses.everything, poses.frames, size, depth_tolerance)
     else:
         used = np.searchsorted(usable.frames.stamps_ns, poses.frames.stamps_ns)
         paths = tuple(by_index[int(index)] for index in used)
@@ -158,9 +136,9 @@ def _parent_link(robot: ConfiguredRobot, config: CameraConfig, files: Calibratio
             f"{files.camera}: parent_frame must be a link of the robot, got {config.parent_frame!r}; links are "
             f"{', '.join(names)}"
         )
-    if files.mask_source is not None and config.parent_frame != names[0]:
+    if files.masks is None and config.parent_frame != names[0]:
         raise CalibrationError(
-            f"--mask-source {files.mask_source} needs a standing camera, whose parent_frame is {names[0]!r}, got "
+            f"masks from depth need a standing camera, whose parent_frame is {names[0]!r}, got "
             f"{config.parent_frame!r}: a camera that moves needs --masks"
         )
     return config.parent_frame

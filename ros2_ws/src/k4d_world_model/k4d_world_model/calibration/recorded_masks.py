@@ -1,4 +1,4 @@
-"""Where the robot is seen in a recording's pictures: from mask files, from depth, or by what differs."""
+"""Where the robot is seen in a recording's pictures: from mask files or from depth."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +20,6 @@ Integers = NDArray[np.int64]
 
 BACKGROUND, UNKNOWN, ROBOT = 0, 128, 255
 
-# Pictures of which the median is taken, evenly spread over the recording; more would only fill memory.
-_MOST_FOR_MEDIAN = 31
 _DAMAGE = (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -101,28 +99,6 @@ def depth_masks(
     seen = dict(_depths(bag, topic, chosen.depth_places, size))
     depths = np.stack([seen[place] for place in chosen.depth_places.tolist()])
     return RecordedMasks(depths < farthest - tolerance, np.isfinite(depths), nearest < farthest - tolerance)
-
-
-def difference_masks(
-    bag: Path, topic: str, everything: BagFrames, pictures: NDArray[np.uint8], threshold: int
-) -> RecordedMasks:
-    """What differs by more than ``threshold`` grey levels in any colour from the median picture of the recording.
-
-    ``pictures`` (N, H, W, 3) are those whose masks are asked for.
-    """
-    if not 0 < threshold < 255:
-        raise CalibrationError(f"--difference-threshold must be in 1 to 254 grey levels, got {threshold}")
-    spread = np.unique(np.linspace(0, len(everything.image_places) - 1, _MOST_FOR_MEDIAN).round().astype(np.intp))
-    size = (int(pictures.shape[1]), int(pictures.shape[2]))
-    sample = read_pictures(bag, topic, everything.image_places[spread], size)
-    background = np.median(sample, axis=0).astype(np.int16)
-
-    def differs(rgb: NDArray[np.uint8]) -> Mask:
-        return np.asarray((np.abs(rgb.astype(np.int16) - background) > threshold).any(axis=-1))
-
-    masks = np.stack([differs(rgb) for rgb in pictures])
-    changed = np.any([masks.any(axis=0), *(differs(rgb) for rgb in sample)], axis=0)
-    return RecordedMasks(masks, np.ones_like(masks), np.asarray(changed))
 
 
 def read_pictures(bag: Path, topic: str, places: Integers, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -4,7 +4,6 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tyro
@@ -20,7 +19,6 @@ from k4d_world_model.calibration.calibration_files import (
 )
 from k4d_world_model.calibration.recorded_calibration import (
     CalibrationFiles,
-    MaskLimits,
     RecordedCalibration,
     calibrate_recording,
 )
@@ -37,7 +35,7 @@ class Arguments:
     YAML, static_transform.launch.xml, and a PNG of each pose with the outline before in red and after in green.
 
     Example: k4d-calibrate --bag out/lab_bag --robot config/robots/panda.yaml --camera config/cameras/front.yaml
-    --mask-source depth --out out/calibration
+    --out out/calibration
     """
 
     bag: Path
@@ -49,9 +47,8 @@ class Arguments:
     out: Path
     """Folder for the results; made where it does not exist."""
     masks: Path | None = None
-    """Folder of masks STAMP.png (nanoseconds) or PLACE.png (from 0 in order of time): 255 robot, 0 not, 128 unknown."""
-    mask_source: Literal["depth", "difference"] | None = None
-    """Instead of --masks: what is nearer than the farthest depth of a pixel, or differs from the median picture."""
+    """Folder of masks STAMP.png (nanoseconds) or PLACE.png (from 0 in order of time): 255 robot, 0 not, 128 unknown.
+    Without it a pixel shows the robot where it is nearer than the farthest depth that it ever had."""
     poses: int = 20
     """Most pictures to use."""
     most_speed: float = 0.05
@@ -61,15 +58,13 @@ class Arguments:
     focal: bool = False
     """Find the focal length too."""
     depth_tolerance: float = 0.02
-    """For --mask-source depth: metres that a pixel of the robot is nearer than the background."""
-    difference_threshold: int = 30
-    """For --mask-source difference: grey levels by which a pixel of the robot differs."""
+    """Without --masks: metres that a pixel of the robot is nearer than the background."""
     image_topic: str = ""
     """Raw pictures; by default /NAME/image_raw after the camera's name."""
     camera_info_topic: str = ""
     """By default /NAME/camera_info."""
     depth_topic: str = ""
-    """For --mask-source depth; by default /NAME/depth."""
+    """Read without --masks; by default /NAME/depth."""
     joint_topic: str = "/joint_states"
     """Joint states."""
     cache: Path | None = None
@@ -90,13 +85,13 @@ def main() -> int:
 def calibrate(arguments: Arguments) -> None:
     """Does the work of the command. Raises WorldModelError or KinematicsError on unusable input."""
     files = CalibrationFiles(
-        arguments.bag, arguments.robot, arguments.camera, arguments.masks, arguments.mask_source,
+        arguments.bag, arguments.robot, arguments.camera, arguments.masks,
         arguments.image_topic, arguments.camera_info_topic, arguments.depth_topic, arguments.joint_topic,
     )  # fmt: skip
     calibrated = calibrate_recording(
         files,
         PoseChoice(arguments.poses, arguments.most_speed, arguments.travel),
-        MaskLimits(arguments.depth_tolerance, arguments.difference_threshold),
+        arguments.depth_tolerance,
         CalibrationSettings(focal=arguments.focal),
         arguments.cache,
     )

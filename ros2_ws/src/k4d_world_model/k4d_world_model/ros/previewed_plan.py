@@ -41,12 +41,14 @@ class ReceivedPlan:
 
     @classmethod
     def of_display(cls, message: Any, robot: Robot, positions: NDArray[np.float64]) -> "ReceivedPlan":
-        """A moveit_msgs/DisplayTrajectory; several parts become one command of all joints. Raises TrajectoryError."""
+        """A moveit_msgs/DisplayTrajectory; several parts become one command. Raises TrajectoryError."""
         trajectory = displayed_trajectory(message, robot, positions)
         if len(message.trajectory) == 1:
             part = message.trajectory[0].joint_trajectory
             return cls(trajectory, JointTrajectoryMessage(joint_names=part.joint_names, points=part.points))
-        return cls(trajectory, _command(trajectory))
+        # Only what the parts move: a held joint may have been measured beyond its limit, which a controller refuses.
+        named = {name for part in message.trajectory for name in part.joint_trajectory.joint_names}
+        return cls(trajectory, _command(trajectory.reorder([name for name in robot.joint_names if name in named])))
 
     def is_shown_by(self, rollout: Rollout) -> bool:
         """Whether the rollout's robot moves exactly as this plan does."""

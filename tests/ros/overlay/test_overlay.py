@@ -18,8 +18,9 @@ from std_msgs.msg import Header
 from k4d_kinematics.calibration.edge_figure import EdgeFigure
 from k4d_kinematics.camera import Camera
 from k4d_kinematics.errors import ConfigurationError
+from k4d_kinematics.ros.camera_output import summary_qos
 from k4d_kinematics.ros.conversions import camera_message, nanoseconds, time_message
-from k4d_kinematics.ros.overlay_camera import LATCHED_QOS, judged
+from k4d_kinematics.ros.overlay_camera import judged
 from k4d_kinematics.ros.overlay_config import OverlayNodeConfig
 from k4d_kinematics.ros.overlay_node import OverlayNode
 
@@ -41,7 +42,7 @@ class Graph:
         self.judgements: list[DiagnosticStatus] = []
         self.driver.create_subscription(Image, "front/overlay", self.overlays.append, 10)
         self.driver.create_subscription(
-            DiagnosticStatus, "front/robot/calibration", self.judgements.append, LATCHED_QOS
+            DiagnosticStatus, "front/robot/calibration", self.judgements.append, summary_qos()
         )
         make = self.driver.create_publisher
         self.publishers = {

@@ -21,9 +21,10 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.robot_surface import RobotSurface
+from k4d_kinematics.ros.camera_output import summary_qos
 from k4d_kinematics.ros.conversions import duration_message, time_message
 from k4d_world_model.rollout import Rollout
-from k4d_world_model.ros.plan_gate_node import LATCHED_QOS, PlanGateNode
+from k4d_world_model.ros.plan_gate_node import PlanGateNode
 from k4d_world_model.ros.rollout_messages import frame_message, summary_message
 from k4d_world_model.ros.rollout_output import summaries_qos
 
@@ -48,7 +49,7 @@ class Graph:
         self.commands: list[JointTrajectory] = []
         self.driver.create_subscription(JointTrajectory, "arm/joint_trajectory", self.commands.append, 10)
         make = self.driver.create_publisher
-        self.descriptions = make(String, "robot_description", LATCHED_QOS)
+        self.descriptions = make(String, "robot_description", summary_qos())
         self.states = make(JointState, "joint_states", 10)
         self.plans = make(JointTrajectory, "planned_trajectory", 10)
         self.displays = make(DisplayTrajectory, "display_planned_path", 10)

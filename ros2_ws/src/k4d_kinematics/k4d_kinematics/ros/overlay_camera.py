@@ -7,20 +7,17 @@ from cv_bridge import CvBridge, CvBridgeError
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from message_filters import ApproximateTimeSynchronizer, Subscriber
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 
 from k4d_kinematics.calibration.edge_figure import EdgeFigure, edge_figure
 from k4d_kinematics.calibration.overlay import overlay
 from k4d_kinematics.errors import KinematicsError
-from k4d_kinematics.ros.camera_output import image_qos
+from k4d_kinematics.ros.camera_output import image_qos, summary_qos
 from k4d_kinematics.ros.conversions import camera_from_message, nanoseconds
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_kinematics.ros.overlay_config import OverlayNodeConfig
 
-# The last judgement is kept for whoever comes later.
-LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _QUEUE = 20
 _STALE_AFTER = 5.0
 
@@ -36,7 +33,7 @@ class OverlayCamera:
         self._overlays = node.create_publisher(
             Image, f"{name}/overlay", image_qos(), qos_overriding_options=overridable
         )
-        self._judgements = node.create_publisher(DiagnosticStatus, f"{name}/robot/calibration", LATCHED_QOS)
+        self._judgements = node.create_publisher(DiagnosticStatus, f"{name}/robot/calibration", summary_qos())
         topics = ((Image, config.image_topic), (Image, "robot/pointmap"), (CameraInfo, "robot/camera_info"))
         self._heard = []
         for kind, topic in topics:

@@ -7,14 +7,14 @@ from k4d_msgs.msg import RolloutFrame
 from k4d_msgs.srv import ExecutePlan
 from moveit_msgs.msg import DisplayTrajectory
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 
 from k4d_kinematics.errors import JointStateError, KinematicsError
 from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot, described_robot
-from k4d_kinematics.ros.camera_output import image_qos
+from k4d_kinematics.ros.camera_output import image_qos, summary_qos
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_kinematics.ros.parameters import declare_parameters
 from k4d_kinematics.ros.running import run_node
@@ -26,7 +26,6 @@ from k4d_world_model.ros.rollout_messages import rollout_from_messages
 from k4d_world_model.ros.rollout_output import summaries_qos
 from k4d_world_model.ros.sequence_collector import SequenceCollector
 
-LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # Only the newest plan and the newest joint state count.
 NEWEST_QOS = QoSProfile(depth=1)
 
@@ -47,7 +46,7 @@ class PlanGateNode(Node):
             self._use(configured_robot(self.config.robot, self.config.cache_dir))
         else:
             self.diagnostics.waiting("robot", "no robot_description has been received")
-            self.create_subscription(String, "robot_description", self._on_description, LATCHED_QOS)
+            self.create_subscription(String, "robot_description", self._on_description, summary_qos())
         topic = self.config.command_topic
         self._commands = self.create_publisher(JointTrajectoryMessage, topic, NEWEST_QOS) if topic else None
         self.create_subscription(JointState, "joint_states", self._on_joint_state, NEWEST_QOS)

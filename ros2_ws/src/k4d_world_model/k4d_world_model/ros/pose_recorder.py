@@ -2,9 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from rclpy.context import Context
 from rclpy.node import Node
@@ -36,8 +35,7 @@ _AROUND_NS = SECOND_NS // 4
 _PICTURES, _SMALL = 10, 2000  # messages that are remembered
 
 
-@dataclass(frozen=True, eq=False)
-class _Heard:
+class _Heard(NamedTuple):
     stamp_ns: int
     message: Any
     raw: bytes
@@ -111,9 +109,8 @@ class PoseRecorder(Node):
                 return
 
     def _judge(self, image: _Heard, depth: _Heard | None) -> None:
+        camera_info, joints = self._heard[self._topics.camera_info_topic][-1], JointSamples()
         states = self._around(self._topics.joint_topic, image.stamp_ns)
-        camera_info = self._heard[self._topics.camera_info_topic][-1]
-        joints = JointSamples()
         for state in states:
             joints.add(state.stamp_ns, list(state.message.name), list(state.message.position))
         try:

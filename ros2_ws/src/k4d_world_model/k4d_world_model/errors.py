@@ -87,3 +87,7 @@ class TrainingError(WorldModelError):
 
 class RolloutError(WorldModelError):
     """A stored rollout is missing, damaged, incomplete or foreign, or does not fit; the message names its file."""
+
+
+class ComparisonError(WorldModelError):
+    """A rollout and what was executed cannot be compared: no common time, another camera, joints that do not tell."""

@@ -87,3 +87,7 @@ class TrainingError(WorldModelError):
 
 class RolloutError(WorldModelError):
     """A stored rollout is missing, damaged, incomplete or foreign, or does not fit; the message names its file."""
+
+
+class CloudError(WorldModelError):
+    """A point cloud cannot be measured: no point is left, or points that are neither finite nor missing."""

@@ -67,7 +67,7 @@ def read_rollout_bag(path: Path) -> Rollout:
 
 
 def read_bag_stamp_ns(path: Path) -> int:
-    """The stamp of the observation that the one rollout in ``path`` starts from. Raises as ``read_rollout_bag`` does."""
+    """The stamp in nanoseconds of what the rollout in ``path`` starts from. Raises as ``read_rollout_bag`` does."""
     with _open(path) as reader:
         stamp = _only_summary(reader).header.stamp
     return int(stamp.sec) * standard.SECOND_NS + int(stamp.nanosec)

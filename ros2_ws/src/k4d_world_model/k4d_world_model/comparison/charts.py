@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH_PX, HEIGHT_PX = 640, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 34, 38
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 42, 38
 COLOURS = ("#2f7fc1", "#d9772b", "#3f9b5b")
 
 
@@ -30,7 +30,7 @@ def line_chart(title: str, unit: str, times: NDArray[np.float64], series: Sequen
     drawn = everything[np.isfinite(everything)]
     head = f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" aria-label="{escape(title)}">'
     label = f"{title} ({unit})" if unit else title
-    heading = f'<text x="{_LEFT}" y="16" class="title">{escape(label)}</text>'
+    heading = f'<text x="{_LEFT}" y="14" class="title">{escape(label)}</text>'
     if not drawn.size:
         nothing = f'<text x="{WIDTH_PX / 2}" y="{HEIGHT_PX / 2}" class="none">no frame has this figure</text>'
         return f"{head}{heading}{nothing}</svg>"
@@ -100,7 +100,7 @@ def _legend(series: Sequence[Series]) -> list[str]:
         return []
     parts, x = [], float(_LEFT)
     for line, colour in zip(series, COLOURS, strict=False):
-        parts.append(f'<rect x="{x:.0f}" y="22" width="10" height="4" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 14:.0f}" y="28" class="legend">{escape(line.name)}</text>')
+        parts.append(f'<rect x="{x:.0f}" y="25" width="10" height="4" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 14:.0f}" y="30" class="legend">{escape(line.name)}</text>')
         x += 30 + 6.2 * len(line.name)
     return parts

@@ -1,7 +1,6 @@
 """The executed frames that a prediction is compared with, brought to its pixels."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +16,18 @@ _SAME_CAMERA_PX = 1e-3
 
 
 def chosen_frames(episode: Episode, indices: NDArray[np.intp]) -> Episode:
-    """The episode's frames of these increasing indices (K,)."""
-    joints = episode.joints
-
-    def part(array: NDArray[Any] | None) -> NDArray[Any] | None:
-        return None if array is None else array[indices]
-
+    """The episode's frames of these increasing indices (K,), without its robot's pointmaps."""
+    bare = replace(episode, robot_points=None, robot_mask=None)
+    if len(indices) == episode.frame_count:
+        return bare  # a copy of large pictures takes seconds
+    joints, times = episode.joints, episode.times[indices]
     return replace(
-        episode,
+        bare,
         rgb=episode.rgb[indices],
-        times=episode.times[indices],
-        T_world_cam=part(episode.T_world_cam),
-        joints=None
-        if joints is None
-        else JointTrajectory(joints.joint_names, episode.times[indices], joints.positions[indices]),
-        scene_points=part(episode.scene_points),
-        robot_points=part(episode.robot_points),
-        robot_mask=part(episode.robot_mask),
+        times=times,
+        T_world_cam=None if episode.T_world_cam is None else episode.T_world_cam[indices],
+        joints=None if joints is None else JointTrajectory(joints.joint_names, times, joints.positions[indices]),
+        scene_points=None if episode.scene_points is None else episode.scene_points[indices],
     )
 
 

@@ -25,7 +25,7 @@ class FrameFigures:
     missing_share: of the pixels whose executed point is known, the share whose predicted one is not; 0 to 1.
     chamfer_mm: half the sum of both clouds' mean distances to the other's nearest point, over the whole picture.
     robot_iou: of the robot's silhouettes as planned and as moved; 0 to 1.
-    robot_gap_mm: median distance between planned and moved robot in one pixel, where both show it.
+    robot_gap_p95_mm: 95th percentile of the distance between planned and moved robot in one pixel, where both show it.
     robot_error_mm: median distance of the predicted points from the robot as it moved, where that is.
     joint_deviation: of the joint farthest from the plan, how far; rad or m.
     """
@@ -38,7 +38,7 @@ class FrameFigures:
     missing_share: Figure
     chamfer_mm: Figure
     robot_iou: Figure
-    robot_gap_mm: Figure
+    robot_gap_p95_mm: Figure
     robot_error_mm: Figure
     joint_deviation: Figure
 
@@ -70,14 +70,13 @@ def frame_figures(
     known = np.isfinite(distances)
     seen = np.isfinite(executed_points[..., 2])
     reason = NO_COMMON_POINT if seen.any() else NO_DEPTH
-    median, p95 = np.percentile(1000.0 * distances[known], [50, 95]) if known.any() else (np.nan, np.nan)
     region = psnr(rgb, executed_rgb, changed)
     return FrameFigures(
         psnr_db=psnr(rgb, executed_rgb),
         ssim=_ssim(rgb, executed_rgb),
         psnr_changed_db=no_figure(NO_CHANGE) if region.value is None else region,
-        distance_median_mm=figure_of(median, reason),
-        distance_p95_mm=figure_of(p95, reason),
+        distance_median_mm=figure_of(_percentile_mm(distances, 50), reason),
+        distance_p95_mm=figure_of(_percentile_mm(distances, 95), reason),
         missing_share=figure_of(1.0 - known.sum() / seen.sum() if seen.any() else np.nan, NO_DEPTH),
         chamfer_mm=_chamfer_mm(points, executed_points) if known.any() else no_figure(reason),
         **_robot_figures(points, robot, k),
@@ -108,11 +107,11 @@ def _robot_figures(points: NDArray[np.float32], robot: RobotViews, k: int) -> di
     errors = pixel_distances(points, robot.executed_points[k])
     return {
         "robot_iou": figure_of(float((planned & done).sum() / either) if either else np.nan, reason),
-        "robot_gap_mm": figure_of(_median_mm(gaps), reason),
-        "robot_error_mm": figure_of(_median_mm(errors), reason),
+        "robot_gap_p95_mm": figure_of(_percentile_mm(gaps, 95), reason),
+        "robot_error_mm": figure_of(_percentile_mm(errors, 50), reason),
     }
 
 
-def _median_mm(distances: NDArray[np.float64]) -> float:
+def _percentile_mm(distances: NDArray[np.float64], percent: float) -> float:
     known = distances[np.isfinite(distances)]
-    return float(1000.0 * np.median(known)) if known.size else np.nan
+    return float(1000.0 * np.percentile(known, percent)) if known.size else np.nan

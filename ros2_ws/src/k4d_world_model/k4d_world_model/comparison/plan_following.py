@@ -53,8 +53,10 @@ def following(plan: JointTrajectory, executed: JointTrajectory, *, earliest: flo
     errors = _errors(starts, plan.times, wanted, executed.times, done)
     best = int(np.argmin(errors))
     start = float(np.clip(_lowest(starts, errors, best), first, last))
-    error = _errors(np.array([start]), plan.times, wanted, executed.times, done)[0]
-    return Following(start, float(error)) if error <= errors[best] else Following(float(starts[best]), errors[best])
+    refined = _errors(np.array([start]), plan.times, wanted, executed.times, done)[0]
+    if refined > errors[best]:
+        return Following(float(starts[best]), float(errors[best]))
+    return Following(start, float(refined))
 
 
 def _errors(starts: Array, times: Array, wanted: Array, executed_times: Array, done: Array) -> Array:
@@ -63,7 +65,7 @@ def _errors(starts: Array, times: Array, wanted: Array, executed_times: Array, d
     squares = np.zeros(len(starts))
     for k in range(wanted.shape[1]):
         squares += ((np.interp(moments, executed_times, done[:, k]) - wanted[:, k]) ** 2).mean(axis=1)
-    return np.sqrt(squares / wanted.shape[1])
+    return np.asarray(np.sqrt(squares / wanted.shape[1]))
 
 
 def _lowest(starts: Array, errors: Array, best: int) -> float:

@@ -57,7 +57,14 @@ _CHARTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (("distance_median_mm", "median"), ("distance_p95_mm", "95th percentile"), ("chamfer_mm", "Chamfer")),
     ),
     ("Robot's silhouette, planned and moved", "IoU", (("robot_iou", "IoU"),)),
-    ("Robot's points", "mm", (("robot_gap_mm", "planned from moved"), ("robot_error_mm", "predicted from moved"))),
+    (
+        "Robot's points",
+        "mm",
+        (
+            ("robot_gap_p95_mm", "planned from moved, 95th percentile"),
+            ("robot_error_mm", "predicted from moved, median"),
+        ),
+    ),
     ("Joint farthest from the plan", "rad or m", (("joint_deviation", "farthest joint"),)),
 )
 

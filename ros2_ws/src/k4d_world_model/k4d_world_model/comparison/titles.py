@@ -27,7 +27,7 @@ FRAME_TITLES = (
     Title("chamfer_mm", "Chamfer distance of the clouds", "mm", 2, False),
     Title("missing_share", "share of points that the prediction lacks", "", 4, False),
     Title("robot_iou", "robot's silhouette, planned and moved, IoU", "", 3, True),
-    Title("robot_gap_mm", "robot's points, planned and moved, median", "mm", 2, False),
+    Title("robot_gap_p95_mm", "robot's points, planned and moved, 95th percentile", "mm", 1, False),
     Title("robot_error_mm", "predicted points from the robot as it moved, median", "mm", 2, False),
     Title("joint_deviation", "joint farthest from the plan", "rad or m", 4, False),
 )

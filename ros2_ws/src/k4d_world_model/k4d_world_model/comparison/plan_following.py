@@ -23,10 +23,16 @@ class Following:
 
     error: root of the mean squared difference, over the joints that the plan moves and its moments, in rad or m. A
     controller that lags behind shows as a later start.
+    standing: the smallest such error of a robot that does not move at all.
     """
 
     start: float
     error: float
+    standing: float
+
+    def holds(self, most: float) -> bool:
+        """Whether the robot moved as planned: within ``most`` rad or m, and by half nearer than one that stands."""
+        return self.error <= min(most, 0.5 * self.standing)
 
 
 def following(plan: JointTrajectory, executed: JointTrajectory, *, earliest: float = -np.inf) -> Following:
@@ -55,8 +61,8 @@ def following(plan: JointTrajectory, executed: JointTrajectory, *, earliest: flo
     start = float(np.clip(_lowest(starts, errors, best), first, last))
     refined = _errors(np.array([start]), plan.times, wanted, executed.times, done)[0]
     if refined > errors[best]:
-        return Following(float(starts[best]), float(errors[best]))
-    return Following(start, float(refined))
+        start, refined = float(starts[best]), errors[best]
+    return Following(start, float(refined), float(np.sqrt(wanted.var(axis=0).mean())))
 
 
 def _errors(starts: Array, times: Array, wanted: Array, executed_times: Array, done: Array) -> Array:

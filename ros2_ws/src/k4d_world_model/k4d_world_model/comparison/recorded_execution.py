@@ -74,9 +74,10 @@ def _start(rollout: Rollout, stamp_ns: int, rule: StartRule, joints: JointTrajec
         whose = "the rollout" if rollout.joints is None else "the recording"
         raise ComparisonError(f"{whose} says nothing of the robot's joints, by which the start was to be found")
     found = following(rollout.joints, joints)
-    if found.error > rule.error:
+    if not found.holds(rule.error):
         raise ComparisonError(
             f"the recorded joints never follow the plan: at best they are {found.error:.4f} (rad or m, root mean "
-            f"square) from it, at {found.start:.3f} s, more than {rule.error}"
+            f"square) from it, at {found.start:.3f} s; at most {rule.error} count as following, and half of the "
+            f"{found.standing:.4f} of a robot that stands still"
         )
     return found.start, f"joints, which follow the plan from then on within {found.error:.4f} rad or m"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from k4d_kinematics import JointTrajectory
 from k4d_world_model.errors import RejectedEpisodeError
 
 Stamps = NDArray[np.int64]
@@ -74,6 +75,27 @@ class JointSamples:
             # Differences to the first stamp are exact in float64, stamps since 1970 are not.
             columns.append(np.interp((stamps_ns - times[0]).astype(float), (times - times[0]).astype(float), path))
         return np.stack(columns, axis=-1)
+
+    def sampled(self, names: Sequence[str], step: float, *, continuous: Sequence[str] = ()) -> JointTrajectory:
+        """The joints every ``step`` seconds, from when all ``names`` are known to when one is no more.
+
+        Times are stamps in seconds. Raises RejectedEpisodeError naming a joint that was not recorded, or when they are
+        never known together.
+        """
+        first, last = self.range_ns(names)
+        stamps_ns = np.arange(first, last + 1, round(step * 1e9))
+        if not len(stamps_ns):
+            raise RejectedEpisodeError(f"at no moment are all of its joints known: {', '.join(names)}")
+        return JointTrajectory(tuple(names), stamps_ns / 1e9, self.positions(names, stamps_ns, continuous=continuous))
+
+    def forget_before(self, stamp_ns: int) -> None:
+        """Drops the samples before a stamp, and the joints of which none is left."""
+        for name in list(self._samples):
+            kept = {stamp: value for stamp, value in self._samples[name].items() if stamp >= stamp_ns}
+            if kept:
+                self._samples[name] = kept
+            else:
+                del self._samples[name]
 
     def range_ns(self, names: Sequence[str]) -> tuple[int, int]:
         """The first and last stamp at which all ``names`` are known."""

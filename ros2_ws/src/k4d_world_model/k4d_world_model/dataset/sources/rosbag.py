@@ -16,7 +16,7 @@ from k4d_world_model.dataset.rectification import Rectification, rectification
 from k4d_world_model.dataset.robot_pointmaps import with_robot_pointmaps
 from k4d_world_model.dataset.sampling import FrameSampling, nearest_indices
 from k4d_world_model.dataset.sources.bag_config import RosbagConfig
-from k4d_world_model.dataset.sources.bag_contents import SECOND_NS, BagContents, read_chosen, read_contents, seconds
+from k4d_world_model.dataset.sources.bag_contents import BagContents, read_chosen, read_contents
 from k4d_world_model.dataset.sources.bag_frames import BagFrames, recorded_frames, usable_frames
 from k4d_world_model.dataset.sources.bag_poses import BagPoses, fixed_pose, read_poses
 from k4d_world_model.dataset.sources.image_messages import depth_image, picture
@@ -88,12 +88,7 @@ class RosbagSource:
         names = self._joint_names(contents)
         if not names:
             raise RejectedEpisodeError("its joints are not known: the source names no joint_topic")
-        first, last = contents.joints.range_ns(names)
-        stamps_ns = np.arange(first, last + 1, round(step * SECOND_NS))
-        if not len(stamps_ns):
-            raise RejectedEpisodeError(f"at no moment are all of its joints known: {', '.join(names)}")
-        times = np.array([seconds(stamp) for stamp in stamps_ns.tolist()])
-        return self._joints(contents, names, stamps_ns, times)
+        return contents.joints.sampled(names, step, continuous=self._continuous(names))
 
     def _path(self, episode_id: str) -> Path:
         if episode_id not in self._bags:
@@ -123,7 +118,7 @@ class RosbagSource:
         episode = Episode(
             info, rgb, times,
             camera=pinhole.camera if pinhole else None,
-            joints=self._joints(contents, names, frames.stamps_ns, times) if names else None,
+            joints=self._joints(contents, names, frames, times),
             scene_points=_points(pinhole.camera, depth) if pinhole and depth is not None else None,
         )  # fmt: skip
         if poses is not None and pinhole is not None:
@@ -163,14 +158,19 @@ class RosbagSource:
         return names
 
     def _joints(
-        self, contents: BagContents, names: tuple[str, ...], stamps_ns: NDArray[np.int64], times: Array
-    ) -> JointTrajectory:
-        continuous: tuple[str, ...] = ()
-        if self._robot:
-            robot = self._robot.robot
-            turns = robot.is_revolute & np.isneginf(robot.lower) & np.isposinf(robot.upper)
-            continuous = tuple(name for name, turning in zip(names, turns, strict=True) if turning)
-        return JointTrajectory(names, times, contents.joints.positions(names, stamps_ns, continuous=continuous))
+        self, contents: BagContents, names: tuple[str, ...], frames: BagFrames, times: Array
+    ) -> JointTrajectory | None:
+        if not names:
+            return None
+        positions = contents.joints.positions(names, frames.stamps_ns, continuous=self._continuous(names))
+        return JointTrajectory(names, times, positions)
+
+    def _continuous(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        if self._robot is None:
+            return ()
+        robot = self._robot.robot
+        turns = robot.is_revolute & np.isneginf(robot.lower) & np.isposinf(robot.upper)
+        return tuple(name for name, turning in zip(names, turns, strict=True) if turning)
 
     def _poses(self, path: Path, pinhole: Rectification | None, frames: BagFrames) -> BagPoses | None:
         config = self._config

@@ -141,7 +141,7 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
 def test_an_executed_plan_is_compared(graph: Graph, tmp_path: Path) -> None:
     rollout = make_rollout()
     graph.descriptions.publish(String(data=ARM))
-    graph.until(lambda: graph.message("robot") == "arm", "the robot")
+    graph.until(lambda: graph.message("robot") == "described", "the robot")
     graph.predict(rollout, "standing")
     graph.until(lambda: graph.node.watch.is_waiting, "the rollout")
     graph.execute(rollout, 10)
@@ -173,6 +173,7 @@ def test_an_executed_plan_is_compared(graph: Graph, tmp_path: Path) -> None:
 
 def test_wrong_input_is_named_and_survived(graph: Graph) -> None:
     rollout = make_rollout()
+    graph.descriptions.publish(String(data="<robot"))
     graph.predict(rollout, "of another camera")
     graph.until(lambda: graph.node.watch.is_waiting, "the rollout")
     graph.execute(rollout, 10, camera=OTHER_CAMERA)
@@ -192,3 +193,4 @@ def test_wrong_input_is_named_and_survived(graph: Graph) -> None:
     graph.until(lambda: graph.heard["figures"], "a comparison after all")
     assert values(graph.heard["figures"][0].status[2])["psnr_db"] == "identical"
     assert values(graph.heard["figures"][0].status[2])["robot_iou"] == "no robot is given"
+    assert "XML" in graph.message("robot")

@@ -14,7 +14,6 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from k4d_kinematics.errors import KinematicsError
-from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot, described_robot
 from k4d_kinematics.ros.camera_output import image_qos, summary_qos
 from k4d_kinematics.ros.conversions import nanoseconds
 from k4d_kinematics.ros.diagnostics import Diagnostics
@@ -26,6 +25,7 @@ from k4d_world_model.comparison.report_files import write_comparison
 from k4d_world_model.errors import WorldModelError
 from k4d_world_model.ros.compare_config import CompareNodeConfig
 from k4d_world_model.ros.comparison_output import ComparisonOutput
+from k4d_world_model.ros.deferred_robot import DeferredRobot
 from k4d_world_model.ros.executed_pictures import ExecutedPictures
 from k4d_world_model.ros.rollout_messages import rollout_from_messages
 from k4d_world_model.ros.rollout_output import summaries_qos
@@ -45,7 +45,7 @@ class CompareNode(Node):
         self.diagnostics = Diagnostics(self)
         self.watch = ExecutionWatch(self.config.limits)
         self._collector: SequenceCollector[RolloutMessage, RolloutFrame] = SequenceCollector()
-        self._robot: ConfiguredRobot | None = None
+        self._robot = DeferredRobot(self.config)
         self._worker = ThreadPoolExecutor(1)
         self._running: deque[tuple[Execution, Future[Comparison]]] = deque()
         self._output = ComparisonOutput(self, self.config.camera)
@@ -53,9 +53,7 @@ class CompareNode(Node):
         self.diagnostics.waiting("joint_states", "no joint state has been received")
         self.diagnostics.waiting("rollout", "no rollout has been received")
         self.diagnostics.waiting("comparison", "nothing has been executed yet")
-        if self.config.robot:
-            self._use(configured_robot(self.config.robot, self.config.cache_dir))
-        else:
+        if not self.config.robot:
             self.diagnostics.waiting("robot", "no robot_description has been received")
             self.create_subscription(String, "robot_description", self._on_description, summary_qos())
         self.create_subscription(JointState, "joint_states", self._on_joint_state, _JOINT_QOS)
@@ -65,21 +63,8 @@ class CompareNode(Node):
         self.create_timer(_PERIOD, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_description(self, message: String) -> None:
-        if self._robot is not None and self._robot.robot.urdf == message.data:
-            return
-        try:
-            self._use(
-                described_robot(
-                    message.data, tool_link="", geometry="visual", triangle_fraction=1.0,
-                    mesh_folders=self.config.mesh_folders, cache_dir=self.config.cache_dir,
-                )
-            )  # fmt: skip
-        except KinematicsError as error:
-            self.diagnostics.error("robot", str(error))
-
-    def _use(self, robot: ConfiguredRobot) -> None:
-        self._robot = robot
-        self.diagnostics.ok("robot", robot.robot.name)
+        self._robot.describe(message.data)
+        self.diagnostics.ok("robot", "described")
 
     def _on_joint_state(self, message: JointState) -> None:
         try:
@@ -120,7 +105,7 @@ class CompareNode(Node):
     def _compare(self, execution: Execution) -> Comparison:
         """Runs in the worker's thread."""
         start, rollout = execution.following.start, execution.awaited.rollout
-        comparison = compare_execution(rollout, execution.frames, start, self.config.tolerance, self._robot)
+        comparison = compare_execution(rollout, execution.frames, start, self.config.tolerance, self._robot.prepare())
         if self.config.report_folder:
             folder = Path(self.config.report_folder) / f"execution_{round(start * 1e3)}"
             write_comparison(
@@ -134,6 +119,8 @@ class CompareNode(Node):
         except (WorldModelError, KinematicsError) as error:
             self.diagnostics.error("comparison", str(error))
         else:
+            if self._robot.problem:
+                self.diagnostics.error("robot", self._robot.problem)
             self.diagnostics.ok("comparison", f"rollout {execution.awaited.name} was executed and compared")
 
     def close(self) -> None:

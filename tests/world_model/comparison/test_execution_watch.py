@@ -14,7 +14,7 @@ from k4d_world_model.rollout import Rollout
 from .conftest import CAMERA, HEIGHT, START, STEP, WIDTH, joints
 
 LIMITS = WatchLimits(seconds=20.0, megabytes=50.0, rate_hz=50.0, rollouts=2, wait=9.0, joint_error=0.05)
-PICTURE_BYTES = HEIGHT * WIDTH * (3 + 12)
+PICTURE_BYTES = HEIGHT * WIDTH * (3 + 4)
 BEGAN = START + 4.0
 
 

@@ -16,8 +16,8 @@ PLAN = JointTrajectory(
 
 
 def executed(began: float = BEGAN, error: float = 0.0) -> JointTrajectory:
-    """Another joint's state in front, the plan's in another order, at 100 Hz from 4 s before to 3 s after it."""
-    times = np.arange(began - 4.0, began + 5.0, 0.01)
+    """Another joint's state in front, the plan's in another order, at 100 Hz from 4.0037 s before to 3 s after it."""
+    times = np.arange(began - 4.0037, began + 5.0, 0.01)
     a, b, rests = (np.interp(times - began, PLAN.times, PLAN.positions[:, k]) for k in range(3))
     return JointTrajectory(("gripper", "b", "rests", "a"), times, np.stack([0 * a, b, rests, a + error], axis=-1))
 

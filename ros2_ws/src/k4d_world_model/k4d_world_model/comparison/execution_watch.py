@@ -11,6 +11,7 @@ from k4d_world_model.comparison.plan_following import STEP, Following, following
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo
 from k4d_world_model.dataset.sampling import nearest_indices
 from k4d_world_model.dataset.sources.joint_samples import JointSamples
+from k4d_world_model.dataset.sources.recorded_episode import points_of_depth
 from k4d_world_model.errors import ComparisonError, RejectedEpisodeError
 from k4d_world_model.evaluation.fitted_episode import fitted_episode
 from k4d_world_model.rollout import Rollout
@@ -20,6 +21,8 @@ _SECOND_NS = 1_000_000_000
 _SETTLING = 0.3
 # Seconds by which a stamp must lie before the newest one for the clock to have jumped back.
 _JUMP = 1.0
+# Seconds before and after a plan of which pictures count: more than any tolerance that makes sense.
+_MARGIN = 1.0
 # Nanoseconds between joint states that are kept: less adds nothing to the steps in which the start is looked for.
 _JOINT_GAP_NS = 5_000_000
 
@@ -61,11 +64,11 @@ class Execution:
 @dataclass(frozen=True, eq=False)
 class _Seen:
     rgb: NDArray[np.uint8]  # (H, W, 3)
-    points: NDArray[np.float32] | None  # (H, W, 3)
+    depth: NDArray[np.float32] | None  # (H, W) metres: with the camera's rays a third of what points take
 
     @property
     def size_bytes(self) -> int:
-        return self.rgb.nbytes + (0 if self.points is None else self.points.nbytes)
+        return self.rgb.nbytes + (0 if self.depth is None else self.depth.nbytes)
 
 
 class ExecutionWatch:
@@ -138,7 +141,8 @@ class ExecutionWatch:
         if self._camera != fitted.camera:
             self._forget_pictures()
             self._camera = fitted.camera
-        seen = _Seen(fitted.rgb[0], None if fitted.scene_points is None else fitted.scene_points[0])
+        points = fitted.scene_points
+        seen = _Seen(fitted.rgb[0], None if points is None else points[0, ..., 2].copy())
         self._seen[stamp_ns] = seen
         self._bytes += seen.size_bytes
         while self._bytes > self._limits.megabytes * 1e6:
@@ -182,21 +186,25 @@ class ExecutionWatch:
         return how if is_settled and how.holds(self._limits.joint_error) else None
 
     def _frames(self, rollout: Rollout, start: float) -> Episode:
-        """All that is kept, the camera standing where the prediction says that it is at the nearest moment."""
+        """What is kept of the plan's time, the camera standing where the prediction has it at the nearest moment."""
         assert rollout.joints is not None
         names = rollout.joints.joint_names
         first, last = self._joints.range_ns(names)
+        first = max(first, round((start + rollout.times[0] - _MARGIN) * _SECOND_NS))
+        last = min(last, round((start + rollout.times[-1] + _MARGIN) * _SECOND_NS))
         stamps_ns = np.array(sorted(self._seen), np.int64)
         stamps_ns = stamps_ns[(stamps_ns >= first) & (stamps_ns <= last)]
-        if not len(stamps_ns):
+        if not len(stamps_ns) or self._camera is None:
             raise ComparisonError("a plan was executed, and no picture was kept of it")
         times = stamps_ns / 1e9
         seen = [self._seen[stamp_ns] for stamp_ns in stamps_ns.tolist()]
-        points = None if any(one.points is None for one in seen) else np.stack([one.points for one in seen])
+        depths = [one.depth for one in seen if one.depth is not None]
+        has_depth = len(depths) == len(seen)
         T_cam_base = rollout.T_cam_base[nearest_indices(rollout.times + start, times)]
         return Episode(
             EpisodeInfo("executed", "live"), np.stack([one.rgb for one in seen]), times, camera=self._camera,
-            T_world_cam=se3.inverse(T_cam_base), T_world_base=np.eye(4), scene_points=points,
+            T_world_cam=se3.inverse(T_cam_base), T_world_base=np.eye(4),
+            scene_points=points_of_depth(self._camera, np.stack(depths)) if has_depth else None,
             joints=JointTrajectory(names, times, self._joints.positions(names, stamps_ns)),
         )  # fmt: skip
 

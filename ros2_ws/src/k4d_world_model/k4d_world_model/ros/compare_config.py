@@ -27,7 +27,7 @@ class CompareNodeConfig:
     rollouts: int = described(3, "How many of the newest predictions are waited for.", (1, 100))
     wait: float = described(60.0, "Seconds after its observation within which a plan must begin.", (0.1, 3600.0))
     history: float = described(60.0, "Seconds of pictures and joint states to remember while waiting.", (1.0, 600.0))
-    history_mb: float = described(256.0, "Most megabytes of pictures to remember.", (1.0, 65536.0))
+    history_mb: float = described(512.0, "Most megabytes of pictures to remember.", (1.0, 65536.0))
     max_rate_hz: float = described(20.0, "Most pictures a second that are kept while waiting.", (0.5, 240.0))
     report_folder: str = described("", "Folder that gets a report of each comparison; empty writes none.")
     surface_cache: str = described("", "Folder for prepared surfaces; empty prepares them anew at each start.")

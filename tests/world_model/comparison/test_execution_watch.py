@@ -23,9 +23,9 @@ def ns(moment: float) -> int:
 
 
 def live(
-    watch: ExecutionWatch, executed: Episode, began: float, *, moves: bool = True, sees: bool = True
+    watch: ExecutionWatch, executed: Episode, began: float, *, moves: bool = True, sees: bool = True, period: int = 50
 ) -> list[Execution]:
-    """Plays joints at 100 Hz and pictures at 10 Hz from 2 s before to 2 s after; asks about every half second."""
+    """Plays joints at 100 Hz and pictures at 10 Hz from 2 s before to 2 s after; asks every ``period`` states."""
     found = []
     moments = np.arange(-2.0, 3.0, 0.01)
     for k, (moment, (turn,)) in enumerate(zip(moments.tolist(), joints(moments).tolist(), strict=True)):
@@ -33,7 +33,7 @@ def live(
         frame = round((moment + STEP) / STEP)
         if sees and k % 10 == 0 and 0 <= frame < executed.frame_count and watch.wants(ns(began + moment)):
             watch.see(ns(began + moment), CAMERA, executed.rgb[frame], executed.scene_points[frame])
-        if k % 50 == 0:
+        if k % period == 0:
             found += watch.executed()
     return found
 
@@ -49,6 +49,13 @@ def test_an_execution_is_found_by_its_joints_and_compared(rollout: Rollout, exec
     assert comparison.figures[3].joint_deviation.value < 2e-3
     assert not watch.is_waiting
     assert "0 rollouts wait for their execution, 0 pictures kept (0.0 MB)" in watch.state
+
+
+def test_a_start_is_not_settled_before_a_later_one_could_fit_better(rollout: Rollout, executed: Episode) -> None:
+    watch = ExecutionWatch(LIMITS)
+    watch.await_execution(Awaited("one", rollout, ns(START)))
+    (execution,) = live(watch, executed, BEGAN, period=2)
+    assert execution.following.start == pytest.approx(BEGAN, abs=2e-3)
 
 
 def test_a_robot_that_stands_still_executes_nothing_and_is_given_up_on(rollout: Rollout, executed: Episode) -> None:

@@ -48,6 +48,12 @@ def test_of_two_executions_the_earliest_allowed_one_counts() -> None:
     assert following(PLAN, both).start == pytest.approx(100.0, abs=1e-3)
 
 
+def test_a_recording_may_end_with_the_plan() -> None:
+    times = 1_760_000_000.0 + PLAN.times
+    done = JointTrajectory(PLAN.joint_names, np.append(times[:-1], times[-1] - 0.004), PLAN.positions)
+    assert following(PLAN, done).start == pytest.approx(times[0], abs=5e-3)
+
+
 @pytest.mark.parametrize(
     ("plan", "done", "message"),
     [

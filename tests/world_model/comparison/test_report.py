@@ -18,7 +18,9 @@ from k4d_world_model.comparison.frame_figures import FIGURES
 from k4d_world_model.comparison.report_files import write_comparison
 from k4d_world_model.dataset.bag_writer import write_bag
 from k4d_world_model.dataset.episode import Episode
+from k4d_world_model.dataset.layout import NativeLayout
 from k4d_world_model.dataset.sources.rosbag import RosbagConfig
+from k4d_world_model.dataset.storage.native_sample import write_sample
 from k4d_world_model.errors import ComparisonError, RolloutError
 from k4d_world_model.rollout import Rollout
 from k4d_world_model.rollout_files import SUMMARY, write_rollout
@@ -129,6 +131,21 @@ def test_the_command_compares_a_bag_by_stamp_and_by_joints(
     (tmp_path / "rollout" / SUMMARY).unlink()
     with pytest.raises(RolloutError, match="which is written last"):
         run(arguments)
+
+
+def test_the_command_reads_a_sample_of_a_data_set(
+    rollout: Rollout, executed: Episode, robot_yaml: Path, tmp_path: Path
+) -> None:
+    write_rollout(tmp_path / "rollout", rollout, stamp_ns=round(START * 1e9))
+    (tmp_path / "data").mkdir()
+    layout = NativeLayout(tmp_path / "data")
+    write_sample(layout, executed)
+    arguments = Arguments(tmp_path / "rollout", layout.sample_folder("one"), tmp_path / "out", robot=robot_yaml)
+    run(arguments)
+    content = strictly((tmp_path / "out" / "figures.json").read_text())
+    assert content["by_frame"][5]["psnr_db"] == "identical"
+    assert content["by_frame"][5]["distance_p95_mm"] < 0.1
+    assert content["by_frame"][5]["robot_iou"] == 1.0
 
 
 def test_a_chart_breaks_where_there_is_no_value_and_says_where_there_is_none_at_all() -> None:

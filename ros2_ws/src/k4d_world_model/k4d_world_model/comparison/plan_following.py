@@ -38,8 +38,8 @@ class Following:
 def following(plan: JointTrajectory, executed: JointTrajectory, *, earliest: float = -np.inf) -> Following:
     """The start from which ``executed`` follows the whole plan most closely, among those not before ``earliest``.
 
-    Joints are matched by name. Raises ComparisonError when the plan stands still, the executed joints lack one that it
-    moves, or they are not known for as long as the plan takes.
+    Joints are matched by name; they may end up to STEP before the plan. Raises ComparisonError when the plan stands
+    still, the executed joints lack one that it moves, or they are not known for as long as it takes.
     """
     moving = [name for name, way in zip(plan.joint_names, np.ptp(plan.positions, axis=0), strict=True) if way > _STILL]
     if not moving:
@@ -49,11 +49,12 @@ def following(plan: JointTrajectory, executed: JointTrajectory, *, earliest: flo
     except JointStateError as error:
         raise ComparisonError(f"the executed joints do not tell of the plan's: {error}") from error
     first, last = max(executed.times[0], earliest) - plan.times[0], executed.times[-1] - plan.times[-1]
-    if last < first:
+    if last < first - STEP:
         raise ComparisonError(
             f"the plan takes {plan.times[-1]:.3f} s, and the executed joints are known from "
             f"{max(executed.times[0], earliest):.3f} s to {executed.times[-1]:.3f} s only"
         )
+    last = max(first, last)  # a recording may end with the plan, a rounding before it
     # Seconds since 1970 leave a float64 some hundred nanoseconds: enough here.
     starts = np.append(np.arange(first, last, STEP), last)
     errors = _errors(starts, plan.times, wanted, executed.times, done)

@@ -10,6 +10,8 @@ from k4d_world_model.errors import RejectedEpisodeError
 
 Stamps = NDArray[np.int64]
 
+_TELLABLE_NS = 1_000
+
 
 class JointSamples:
     """Positions by joint, interpolated between their stamps in whole nanoseconds.
@@ -77,15 +79,16 @@ class JointSamples:
         return np.stack(columns, axis=-1)
 
     def sampled(self, names: Sequence[str], step: float, *, continuous: Sequence[str] = ()) -> JointTrajectory:
-        """The joints every ``step`` seconds, from when all ``names`` are known to when one is no more.
+        """The joints every ``step`` seconds from when all ``names`` are known, and when one is known for the last time.
 
         Times are stamps in seconds. Raises RejectedEpisodeError naming a joint that was not recorded, or when they are
         never known together.
         """
         first, last = self.range_ns(names)
-        stamps_ns = np.arange(first, last + 1, round(step * 1e9))
-        if not len(stamps_ns):
+        if last < first:
             raise RejectedEpisodeError(f"at no moment are all of its joints known: {', '.join(names)}")
+        # Seconds since 1970 in a float64 do not tell stamps apart that are nearer than a quarter of a microsecond.
+        stamps_ns = np.append(np.arange(first, last - _TELLABLE_NS, round(step * 1e9)), last)
         return JointTrajectory(tuple(names), stamps_ns / 1e9, self.positions(names, stamps_ns, continuous=continuous))
 
     def forget_before(self, stamp_ns: int) -> None:

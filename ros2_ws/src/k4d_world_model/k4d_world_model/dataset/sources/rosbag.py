@@ -80,7 +80,7 @@ class RosbagSource:
         return self._read(episode_id, choose)
 
     def joints(self, episode_id: str, step: float) -> JointTrajectory:
-        """One bag's joints every ``step`` seconds, from when all are known to when one is no more.
+        """One bag's joints every ``step`` seconds from when all are known, and when one is known for the last time.
 
         Raises RejectedEpisodeError when it has none, and as ``read`` does.
         """

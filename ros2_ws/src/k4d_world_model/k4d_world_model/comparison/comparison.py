@@ -63,10 +63,11 @@ def compare_execution(
     pairing = pair(rollout.times, executed.times, start, tolerance)
     paired = pairing.paired
     partners = on_pixels_of(rollout, chosen_frames(executed, pairing.partners[paired]))
-    robots = robot_views(rollout, paired, partners, robot)
+    plan = _plan_at(rollout, partners.times - start)
+    robots = robot_views(rollout, paired, plan, partners, robot)
     truth = _truth(partners, robots)
     part = _part(rollout, paired)
-    found = dict(zip(paired.tolist(), _figures(part, partners, truth, robots, start), strict=True))
+    found = dict(zip(paired.tolist(), _figures(part, partners, truth, robots, plan), strict=True))
     reasons = dict(pairing.unpaired)
     figures = [found[k] if k in found else without_partner(reasons[k]) for k in range(len(rollout.times))]
     return Comparison(
@@ -97,32 +98,35 @@ def _part(rollout: Rollout, paired: NDArray[np.intp]) -> Rollout:
     )
 
 
+def _plan_at(rollout: Rollout, moments: NDArray[np.float64]) -> JointTrajectory | None:
+    """The plan's joints at the executed frames' own moments (K,), and at its ends for those that lie beside it."""
+    if rollout.joints is None:
+        return None
+    return rollout.joints.resample(np.clip(moments, *rollout.joints.times[[0, -1]]))
+
+
 def _figures(
-    part: Rollout, executed: Episode, truth: Truth, robots: RobotViews, start: float
+    part: Rollout, executed: Episode, truth: Truth, robots: RobotViews, plan: JointTrajectory | None
 ) -> Iterator[FrameFigures]:
     # The first frame is what changes are counted from.
     changed = np.concatenate([np.zeros_like(truth.robot_mask[:1]), regions(truth).changed])
-    deviations = _joint_deviations(part, executed, start)
+    deviations = _joint_deviations(plan, executed)
     for k in range(len(part.times)):
         yield frame_figures(
             part.rgb[k], part.points[k], truth.rgb[k], truth.points[k], changed[k], robots, k, float(deviations[k])
         )
 
 
-def _joint_deviations(part: Rollout, executed: Episode, start: float) -> NDArray[np.float64]:
-    """How far (K,) the worst joint is from the plan at each executed frame's own moment; NaN where joints are unknown.
-
-    A frame before the plan's first moment or after its last is held against that one.
-    """
-    if part.joints is None or executed.joints is None:
-        return np.full(len(part.times), np.nan)
-    moments = np.clip(executed.times - start, part.times[0], part.times[-1])
+def _joint_deviations(plan: JointTrajectory | None, executed: Episode) -> NDArray[np.float64]:
+    """How far (K,) the worst joint of each executed frame is from the plan; NaN where joints are unknown."""
+    unknown = np.full(executed.frame_count, np.nan)
+    if plan is None or executed.joints is None:
+        return unknown
     try:
-        done = executed.joints.reorder(part.joints.joint_names).positions
+        done = executed.joints.reorder(plan.joint_names).positions
     except JointStateError:
-        return np.full(len(part.times), np.nan)
-    planned = [np.interp(moments, part.times, column) for column in part.joints.positions.T]
-    return np.asarray(np.abs(np.stack(planned, axis=-1) - done).max(axis=-1))
+        return unknown
+    return np.asarray(np.abs(plan.positions - done).max(axis=-1))
 
 
 def _remarks(rollout: Rollout, executed: Episode, robots: RobotViews, pairing: Pairing) -> Iterator[str]:

@@ -171,7 +171,8 @@ def test_an_executed_plan_is_compared(graph: Graph, tmp_path: Path) -> None:
     assert (report / "report.html").is_file()
 
 
-def test_wrong_input_is_named_and_survived(graph: Graph) -> None:
+def test_wrong_input_is_named_and_survived(graph: Graph, tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("no folder")
     rollout = make_rollout()
     graph.descriptions.publish(String(data="<robot"))
     graph.predict(rollout, "of another camera")
@@ -194,3 +195,4 @@ def test_wrong_input_is_named_and_survived(graph: Graph) -> None:
     assert values(graph.heard["figures"][0].status[2])["psnr_db"] == "identical"
     assert values(graph.heard["figures"][0].status[2])["robot_iou"] == "no robot is given"
     assert "XML" in graph.message("robot")
+    assert "cannot be written" in graph.message("report")

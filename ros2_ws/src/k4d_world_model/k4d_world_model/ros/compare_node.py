@@ -22,7 +22,7 @@ from k4d_kinematics.ros.running import run_node
 from k4d_world_model.comparison.comparison import Comparison, compare_execution
 from k4d_world_model.comparison.execution_watch import Awaited, Execution, ExecutionWatch
 from k4d_world_model.comparison.report_files import write_comparison
-from k4d_world_model.errors import WorldModelError
+from k4d_world_model.errors import ComparisonError, WorldModelError
 from k4d_world_model.ros.compare_config import CompareNodeConfig
 from k4d_world_model.ros.comparison_output import ComparisonOutput
 from k4d_world_model.ros.deferred_robot import DeferredRobot
@@ -34,6 +34,7 @@ from k4d_world_model.ros.sequence_collector import SequenceCollector
 _PERIOD = 1.0
 _JOINT_QOS = QoSProfile(depth=100)
 _STALE_AFTER = 2.0
+_Outcome = tuple[Comparison, str]
 
 
 class CompareNode(Node):
@@ -47,7 +48,7 @@ class CompareNode(Node):
         self._collector: SequenceCollector[RolloutMessage, RolloutFrame] = SequenceCollector()
         self._robot = DeferredRobot(self.config)
         self._worker = ThreadPoolExecutor(1)
-        self._running: deque[tuple[Execution, Future[Comparison]]] = deque()
+        self._running: deque[tuple[Execution, Future[_Outcome]]] = deque()
         self._output = ComparisonOutput(self, self.config.camera)
         self._pictures = ExecutedPictures(self, self.config, self.watch, self.diagnostics)
         self.diagnostics.waiting("joint_states", "no joint state has been received")
@@ -102,26 +103,30 @@ class CompareNode(Node):
         if self._running and self._running[0][1].done():
             self._conclude(*self._running.popleft())
 
-    def _compare(self, execution: Execution) -> Comparison:
-        """Runs in the worker's thread."""
+    def _compare(self, execution: Execution) -> _Outcome:
+        """The comparison, and why its report could not be written; runs in the worker's thread."""
         start, rollout = execution.following.start, execution.awaited.rollout
         comparison = compare_execution(rollout, execution.frames, start, self.config.tolerance, self._robot.prepare())
         if self.config.report_folder:
             folder = Path(self.config.report_folder) / f"execution_{round(start * 1e3)}"
-            write_comparison(
-                folder, comparison, f"joints, which follow the plan within {execution.following.error:.4f}"
-            )
-        return comparison
+            known_by = f"joints, which follow the plan within {execution.following.error:.4f}"
+            try:
+                write_comparison(folder, comparison, known_by)
+            except ComparisonError as error:
+                return comparison, str(error)
+        return comparison, ""
 
-    def _conclude(self, execution: Execution, done: "Future[Comparison]") -> None:
+    def _conclude(self, execution: Execution, done: "Future[_Outcome]") -> None:
         try:
-            self._output.publish(execution, done.result())
+            comparison, problem = done.result()
         except (WorldModelError, KinematicsError) as error:
             self.diagnostics.error("comparison", str(error))
-        else:
-            if self._robot.problem:
-                self.diagnostics.error("robot", self._robot.problem)
-            self.diagnostics.ok("comparison", f"rollout {execution.awaited.name} was executed and compared")
+            return
+        self._output.publish(execution, comparison)
+        self.diagnostics.ok("comparison", f"rollout {execution.awaited.name} was executed and compared")
+        for name, why in (("report", problem), ("robot", self._robot.problem)):
+            if why:
+                self.diagnostics.error(name, why)
 
     def close(self) -> None:
         """Ends the thread that compares."""

@@ -1,5 +1,5 @@
 # Each target does its own set-up, so each works first on a bare checkout. PYTHON=... chooses another interpreter.
-.PHONY: setup lint test demo colcon bench bench-gpu tiny-model lock
+.PHONY: setup lint test demo compare colcon bench bench-gpu tiny-model lock
 .DEFAULT_GOAL := demo
 
 BIN := .venv/bin
@@ -22,6 +22,11 @@ test: setup
 
 demo: setup
 	$(BIN)/k4d-demo --out out/demo
+
+# The demonstration's prediction against the recording that it predicts: out/compare/report.html.
+compare: demo
+	$(BIN)/k4d-compare --rollout out/demo/rollout --executed examples/panda_pick_place --cache out/demo/surfaces \
+	  --out out/compare
 
 colcon: setup
 	$(BIN)/python tools/colcon.py

@@ -81,9 +81,17 @@ class PlaybackError(WorldModelError):
     """A rollout cannot be played as asked: the position or the rate is out of range."""
 
 
+class ComparisonError(WorldModelError):
+    """A rollout and what was executed cannot be compared: no common time, another camera, joints that do not tell."""
+
+
 class TrainingError(WorldModelError):
     """A training run cannot start, go on or be resumed; a loss that is no number names the batch's episodes."""
 
 
 class RolloutError(WorldModelError):
     """A stored rollout is missing, damaged, incomplete or foreign, or does not fit; the message names its file."""
+
+
+class CloudError(WorldModelError):
+    """A point cloud cannot be measured: no point is left, or points that are neither finite nor missing."""

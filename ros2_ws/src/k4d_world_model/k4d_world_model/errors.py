@@ -87,3 +87,11 @@ class TrainingError(WorldModelError):
 
 class RolloutError(WorldModelError):
     """A stored rollout is missing, damaged, incomplete or foreign, or does not fit; the message names its file."""
+
+
+class PolicyError(WorldModelError):
+    """A policy cannot act on what it sees, or its observation or its actions do not fit the robot."""
+
+
+class PolicyRunError(WorldModelError):
+    """Policies cannot be evaluated as asked: an unknown policy or set-up, a folder of another protocol."""

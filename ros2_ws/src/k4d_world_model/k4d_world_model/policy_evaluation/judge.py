@@ -72,7 +72,7 @@ def judge(footage: Footage, goal: Goal, robot: ConfiguredRobot) -> Verdict:
     away = float(np.linalg.norm(last.centre - tools[-1]))
     seen = [(thing, tool) for thing, tool in zip(things, tools, strict=True) if thing is not None]
     contact = min(float(np.linalg.norm(thing.centre - tool)) for thing, tool in seen)
-    standing, released = abs(height) <= _STANDS, away > _TOUCHES
+    standing, released = bool(abs(height) <= _STANDS), away > _TOUCHES
     reasons = []
     if distance > goal.tolerance:
         reasons.append(f"object from the target's middle: {distance:.3f} m, at most {goal.tolerance:.3f} m is valid")

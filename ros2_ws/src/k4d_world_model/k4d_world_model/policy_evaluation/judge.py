@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from k4d_kinematics import ConfiguredRobot, Renderer, tool_path
 from k4d_world_model.policy_evaluation.table_view import (
     TableView,
-    find_thing,
     find_things,
     heights_near,
+    hue_likeness,
     robot_pixels,
     view_table,
 )
@@ -22,8 +22,11 @@ Array = NDArray[np.float64]
 
 # How far from where it is said to be the object may be seen at first, and how near it the robot's tool may touch it.
 _ABOUT, _TOUCHES = 0.04, 0.05
-# How much higher or lower than where it would stand the top of an object that stands may be seen.
-_STANDS = 0.01
+# How much higher or lower than where it would be the top of an object that stands may be seen: enough to tell it from
+# one that hangs, too much to tell it from one that fell over.
+_STANDS = 0.03
+# How far from where it stood a thing that nobody moved may be seen.
+_STAYS = 0.025
 # Of the last frames, in how many a hidden object is looked for.
 _LAST = 6
 
@@ -52,17 +55,20 @@ class Verdict:
 def judge(footage: Footage, goal: Goal, robot: ConfiguredRobot) -> Verdict:
     """The verdict on a run that began as ``goal`` says.
 
-    The object is what stands there in the first frame; later frames show it where something of its colour stands or
-    hangs. It must be seen at last within the goal's tolerance of the target, at the height at which it would stand
-    there, the tool away from it. What the camera does not see counts as not done.
+    The object is what stands there in the first frame. Later it is what stands where nothing else stood, of several
+    things the one that is most like it in height and hue: pictures may be predicted worse than points. It must be seen
+    at last within the goal's tolerance of the target, at the height at which it would stand there, the tool away from
+    it. What the camera does not see counts as not done.
     """
     views = list(_views(footage, robot))
     tools = tool_path(robot.robot, robot.tool_link, footage.joints.positions).T_base_tool[:, :3, 3]
-    first = _first_thing(views[0], goal)
+    at_first = find_things(views[0])
+    first = _nearest(at_first, goal)
     if first is None:
         return _unseen("the object is not seen where it is said to be at first")
     colour = np.median(views[0].rgb[first.pixels], axis=0)
-    things = [first, *(find_thing(view, colour) for view in views[1:])]
+    others = [thing.centre[:2] for thing in at_first if thing is not first]
+    things = [first, *(_thing_again(view, others, colour, goal) for view in views[1:])]
     last = next((thing for thing in things[: -_LAST - 1 : -1] if thing is not None), None)
     raised = [_raised(view, tool, colour, goal) for view, tool in zip(views, tools, strict=True)]
     if last is None:
@@ -94,12 +100,28 @@ def _views(footage: Footage, robot: ConfiguredRobot) -> Iterator[TableView]:
         yield view_table(rgb, points, footage.T_cam_base, mask)
 
 
-def _first_thing(view: TableView, goal: Goal) -> SceneObject | None:
+def _nearest(things: list[SceneObject], goal: Goal) -> SceneObject | None:
     """What stands nearest to where the goal says that its object is, within _ABOUT; None where nothing does."""
     middle = np.array(goal.object_base)
-    things = [(float(np.linalg.norm(thing.centre - middle)), thing) for thing in find_things(view)]
-    apart, thing = min(things, key=lambda pair: pair[0], default=(np.inf, None))
+    by_distance = [(float(np.linalg.norm(thing.centre - middle)), thing) for thing in things]
+    apart, thing = min(by_distance, key=lambda pair: pair[0], default=(np.inf, None))
     return thing if apart < _ABOUT else None
+
+
+def _thing_again(view: TableView, others: list[Array], colour: Array, goal: Goal) -> SceneObject | None:
+    """The object in a later frame: what does not stand where one of the ``others`` (2,) stood; None where nothing."""
+
+    def resemblance(thing: SceneObject) -> float:
+        higher = thing.centre[2] + thing.height / 2 - view.table - goal.height
+        alike = float(hue_likeness(view.rgb[thing.pixels], colour).mean())
+        return (0.3 + alike) * float(np.exp(-np.square(higher / _STANDS)))
+
+    new = [
+        thing
+        for thing in find_things(view)
+        if all(np.linalg.norm(thing.centre[:2] - other) > _STAYS for other in others)
+    ]
+    return max(new, key=resemblance, default=None)
 
 
 def _raised(view: TableView, tool: Array, colour: Array, goal: Goal) -> float:

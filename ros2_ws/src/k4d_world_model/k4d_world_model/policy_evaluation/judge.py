@@ -28,7 +28,7 @@ _STANDS = 0.03
 # How far from where it stood a thing that nobody moved may be seen.
 _STAYS = 0.025
 # Of the last frames, in how many a hidden object is looked for.
-_LAST = 6
+_LAST = 3
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,8 @@ from k4d_kinematics import ConfiguredRobot, Renderer, tool_path
 from k4d_world_model.policy_evaluation.table_view import (
     TableView,
     find_things,
-    heights_near,
     hue_likeness,
+    points_near,
     robot_pixels,
     view_table,
 )
@@ -36,9 +37,9 @@ class Verdict:
     """A judgement and its reasons. Metres; NaN where the object was not seen.
 
     seen: whether the object was seen both at first and at last. distance: from its middle to the target's at last, seen
-    from above. displacement: how far it came, seen from above. lift: by how much it was raised at most. contact: how
-    near the tool came to it at least. standing, released: whether it stands on the target's surface at last, and the
-    tool is away from it. ``reason`` says it in words.
+    from above. displacement: how far it came, seen from above. lift: by how much it was raised at most, seen at the
+    tool. contact: how near the tool came to what is seen of it, NaN where it never came near. standing, released:
+    whether it stands on the target's surface at last, and the tool is away from it. ``reason`` says it in words.
     """
 
     success: bool
@@ -70,27 +71,35 @@ def judge(footage: Footage, goal: Goal, robot: ConfiguredRobot) -> Verdict:
     others = [thing.centre[:2] for thing in at_first if thing is not first]
     things = [first, *(_thing_again(view, others, colour, goal) for view in views[1:])]
     last = next((thing for thing in things[: -_LAST - 1 : -1] if thing is not None), None)
-    raised = [_raised(view, tool, colour, goal) for view, tool in zip(views, tools, strict=True)]
     if last is None:
         return _unseen("the object is not seen at last")
+    at_tool = [_at_tool(view, tool, colour, goal) for view, tool in zip(views, tools, strict=True)]
+    is_held = things[-1] is None and at_tool[-1].lift > _STANDS
+    return _conclude(first, last, goal, tools[-1], at_tool, is_held=is_held)
+
+
+def _conclude(
+    first: SceneObject, last: SceneObject, goal: Goal, tool: Array, at_tool: list["_AtTool"], *, is_held: bool
+) -> Verdict:
+    """The verdict on an object that was seen; ``tool`` (3,) is where that ends."""
     distance = float(np.linalg.norm(last.centre[:2] - np.array(goal.target_base[:2])))
-    height = last.centre[2] + last.height / 2 - goal.height - goal.target_base[2]
-    away = float(np.linalg.norm(last.centre - tools[-1]))
-    seen = [(thing, tool) for thing, tool in zip(things, tools, strict=True) if thing is not None]
-    contact = min(float(np.linalg.norm(thing.centre - tool)) for thing, tool in seen)
-    standing, released = bool(abs(height) <= _STANDS), away > _TOUCHES
+    height = float(last.centre[2] + last.height / 2 - goal.height - goal.target_base[2])
+    away = float(np.linalg.norm(last.centre - tool))
+    standing, released = not is_held and abs(height) <= _STANDS, not is_held and away > _TOUCHES
     reasons = []
     if distance > goal.tolerance:
         reasons.append(f"object from the target's middle: {distance:.3f} m, at most {goal.tolerance:.3f} m is valid")
-    if not standing:
+    if is_held:
+        reasons.append(f"the object hangs at the tool, {at_tool[-1].lift:.3f} m higher than it stood")
+    elif not standing:
         reasons.append(f"the object's top is {height:+.3f} m from where it would be")
-    if not released:
+    elif not released:
         reasons.append(f"the tool is {away:.3f} m from the object's middle, more than {_TOUCHES:.3f} m is valid")
     displacement = float(np.linalg.norm(last.centre[:2] - first.centre[:2]))
-    return Verdict(
-        not reasons, True, distance, displacement, max(raised), contact, standing, released,
-        "; ".join(reasons) or "done",
-    )  # fmt: skip
+    lift = max(part.lift for part in at_tool)
+    contact = min((part.distance for part in at_tool if not np.isnan(part.distance)), default=float("nan"))
+    reason = "; ".join(reasons) or "done"
+    return Verdict(not reasons, True, distance, displacement, lift, contact, standing, released, reason)
 
 
 def _views(footage: Footage, robot: ConfiguredRobot) -> Iterator[TableView]:
@@ -124,10 +133,19 @@ def _thing_again(view: TableView, others: list[Array], colour: Array, goal: Goal
     return max(new, key=resemblance, default=None)
 
 
-def _raised(view: TableView, tool: Array, colour: Array, goal: Goal) -> float:
-    """By how much the top of what hangs at the tool is above the top of the object where it stood; 0 where nothing."""
-    heights = heights_near(view, colour, tool, goal.radius + _TOUCHES)
-    return max(0.0, float(heights.max(initial=0.0)) - goal.height)
+class _AtTool(NamedTuple):
+    """What of the object is seen about the tool: how much higher its top is than where it stood, how near it is."""
+
+    lift: float
+    distance: float
+
+
+def _at_tool(view: TableView, tool: Array, colour: Array, goal: Goal) -> _AtTool:
+    points = points_near(view, colour, tool, goal.radius + _TOUCHES)
+    if not len(points):
+        return _AtTool(0.0, float("nan"))
+    lift = float(points[:, 2].max()) - view.table - goal.height
+    return _AtTool(max(0.0, lift), float(np.linalg.norm(points - tool, axis=-1).min()))
 
 
 def _unseen(reason: str) -> Verdict:

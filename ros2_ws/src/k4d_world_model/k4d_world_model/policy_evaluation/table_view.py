@@ -22,8 +22,6 @@ _NEAREST, _FARTHEST = 0.2, 0.95
 _SAME_HUE, _SAME_BRIGHTNESS = 0.16, 0.25
 _LEAST_SATURATION = 0.15
 _FEWEST_PIXELS = 4
-# Metres above the table from which on something does not stand on it.
-_HANGS = 0.04
 _ROBOT_MARGIN_PX = 2
 # How fine a disc's middle is looked for at first and at last, and how wide the ring is that must look otherwise.
 _GRIDS, _RING = (0.02, 0.005), 0.02
@@ -152,13 +150,13 @@ def _mean(weight: Array, chosen: Mask) -> Array:
     return np.asarray((chosen @ weight) / np.maximum(chosen.sum(axis=1), 2 * _FEWEST_PIXELS))
 
 
-def heights_near(view: TableView, named: Array, place: Array, reach: float) -> Array:
-    """Metres above the table (n,) of points of a colour (3,) within ``reach`` metres of a place (3,)."""
+def points_near(view: TableView, named: Array, place: Array, reach: float) -> Array:
+    """Points (n, 3) in the base frame of a colour (3,), not the robot's, within ``reach`` metres of a place (3,)."""
     with np.errstate(invalid="ignore"):
         close = np.linalg.norm(view.points_base - place, axis=-1) < reach
-    return view.heights[close & ~view.is_robot & (hue_likeness(view.rgb, named) > 0.5)]
+    return np.asarray(view.points_base[close & ~view.is_robot & (hue_likeness(view.rgb, named) > 0.5)])
 
 
-def hangs_near(view: TableView, named: Array, place: Array, reach: float) -> bool:
-    """Whether something of a colour (3,) is off the table within ``reach`` metres of a place (3,)."""
-    return np.count_nonzero(heights_near(view, named, place, reach) > _HANGS) >= _FEWEST_PIXELS
+def is_near(view: TableView, named: Array, place: Array, reach: float) -> bool:
+    """Whether something of a colour (3,) is seen within ``reach`` metres of a place (3,)."""
+    return len(points_near(view, named, place, reach)) >= _FEWEST_PIXELS

@@ -36,7 +36,7 @@ _LAST = 3
 class Verdict:
     """A judgement and its reasons. Metres; NaN where the object was not seen.
 
-    seen: whether the object was seen both at first and at last. distance: from its middle to the target's at last, seen
+    seen: whether the object was seen at last. distance: from its middle to the target's at last, seen
     from above. displacement: how far it came, seen from above. lift: by how much it was raised at most, seen at the
     tool. contact: how near the tool came to what is seen of it, NaN where it never came near. standing, released:
     whether it stands on the target's surface at last, and the tool is away from it. ``reason`` says it in words.
@@ -56,32 +56,32 @@ class Verdict:
 def judge(footage: Footage, goal: Goal, robot: ConfiguredRobot) -> Verdict:
     """The verdict on a run that began as ``goal`` says.
 
-    The object is what stands there in the first frame. Later it is what stands where nothing else stood, of several
-    things the one that is most like it in height and hue: pictures may be predicted worse than points. It must be seen
-    at last within the goal's tolerance of the target, at the height at which it would stand there, the tool away from
-    it. What the camera does not see counts as not done.
+    The object is what stands there in the first frame, if it is seen. Later it is what stands where nothing else stood,
+    of several things the one that is most like it in height and hue: pictures may be predicted worse than points. It
+    must be seen at last within the goal's tolerance of the target, at the height at which it would stand there, the
+    tool away from it. What the camera does not see at last counts as not done.
     """
     views = list(_views(footage, robot))
     tools = tool_path(robot.robot, robot.tool_link, footage.joints.positions).T_base_tool[:, :3, 3]
     at_first = find_things(views[0])
     first = _nearest(at_first, goal)
-    if first is None:
-        return _unseen("the object is not seen where it is said to be at first")
-    colour = np.median(views[0].rgb[first.pixels], axis=0)
+    colour = None if first is None else np.median(views[0].rgb[first.pixels], axis=0)
     others = [thing.centre[:2] for thing in at_first if thing is not first]
     things = [first, *(_thing_again(view, others, colour, goal) for view in views[1:])]
     last = next((thing for thing in things[: -_LAST - 1 : -1] if thing is not None), None)
     if last is None:
-        return _unseen("the object is not seen at last")
+        nan = float("nan")
+        return Verdict(False, False, nan, nan, nan, nan, False, False, "the object is not seen at last")
     at_tool = [_at_tool(view, tool, colour, goal) for view, tool in zip(views, tools, strict=True)]
     is_held = things[-1] is None and at_tool[-1].lift > _STANDS
-    return _conclude(first, last, goal, tools[-1], at_tool, is_held=is_held)
+    start = np.array(goal.object_base) if first is None else first.centre
+    return _conclude(start, last, goal, tools[-1], at_tool, is_held=is_held)
 
 
 def _conclude(
-    first: SceneObject, last: SceneObject, goal: Goal, tool: Array, at_tool: list["_AtTool"], *, is_held: bool
+    start: Array, last: SceneObject, goal: Goal, tool: Array, at_tool: list["_AtTool"], *, is_held: bool
 ) -> Verdict:
-    """The verdict on an object that was seen; ``tool`` (3,) is where that ends."""
+    """The verdict on an object that was seen at last; ``start`` (3,) is where it stood, ``tool`` (3,) ends."""
     distance = float(np.linalg.norm(last.centre[:2] - np.array(goal.target_base[:2])))
     height = float(last.centre[2] + last.height / 2 - goal.height - goal.target_base[2])
     away = float(np.linalg.norm(last.centre - tool))
@@ -95,7 +95,7 @@ def _conclude(
         reasons.append(f"the object's top is {height:+.3f} m from where it would be")
     elif not released:
         reasons.append(f"the tool is {away:.3f} m from the object's middle, more than {_TOUCHES:.3f} m is valid")
-    displacement = float(np.linalg.norm(last.centre[:2] - first.centre[:2]))
+    displacement = float(np.linalg.norm(last.centre[:2] - start[:2]))
     lift = max(part.lift for part in at_tool)
     contact = min((part.distance for part in at_tool if not np.isnan(part.distance)), default=float("nan"))
     reason = "; ".join(reasons) or "done"
@@ -117,12 +117,12 @@ def _nearest(things: list[SceneObject], goal: Goal) -> SceneObject | None:
     return thing if apart < _ABOUT else None
 
 
-def _thing_again(view: TableView, others: list[Array], colour: Array, goal: Goal) -> SceneObject | None:
+def _thing_again(view: TableView, others: list[Array], colour: Array | None, goal: Goal) -> SceneObject | None:
     """The object in a later frame: what does not stand where one of the ``others`` (2,) stood; None where nothing."""
 
     def resemblance(thing: SceneObject) -> float:
         higher = thing.centre[2] + thing.height / 2 - view.table - goal.height
-        alike = float(hue_likeness(view.rgb[thing.pixels], colour).mean())
+        alike = 0.0 if colour is None else float(hue_likeness(view.rgb[thing.pixels], colour).mean())
         return (0.3 + alike) * float(np.exp(-np.square(higher / _STANDS)))
 
     new = [
@@ -140,14 +140,9 @@ class _AtTool(NamedTuple):
     distance: float
 
 
-def _at_tool(view: TableView, tool: Array, colour: Array, goal: Goal) -> _AtTool:
-    points = points_near(view, colour, tool, goal.radius + _TOUCHES)
+def _at_tool(view: TableView, tool: Array, colour: Array | None, goal: Goal) -> _AtTool:
+    points = np.zeros((0, 3)) if colour is None else points_near(view, colour, tool, goal.radius + _TOUCHES)
     if not len(points):
         return _AtTool(0.0, float("nan"))
     lift = float(points[:, 2].max()) - view.table - goal.height
     return _AtTool(max(0.0, lift), float(np.linalg.norm(points - tool, axis=-1).min()))
-
-
-def _unseen(reason: str) -> Verdict:
-    nan = float("nan")
-    return Verdict(False, False, nan, nan, nan, nan, False, False, reason)

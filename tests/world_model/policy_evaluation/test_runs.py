@@ -32,7 +32,7 @@ class Blind:
         pass
 
     def act(self, observation: Observation) -> ActionChunk:
-        raise ZeroDivisionError("it sees nothing")
+        raise ConnectionError("it sees nothing")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_the_expert_succeeds_in_truth_and_not_where_nothing_moves(evaluated: tup
 def test_a_run_that_fails_is_invalid_with_its_reason(evaluated: tuple[PolicyEvaluation, Path]) -> None:
     rows = [row for row in evaluated[0].rows if row.policy == "blind"]
     assert [row.world for row in rows] == ["truth", "imagined"]
-    assert {(row.invalid, row.success) for row in rows} == {("ZeroDivisionError: it sees nothing", None)}
+    assert {(row.invalid, row.success) for row in rows} == {("ConnectionError: it sees nothing", None)}
     assert evaluated[0].expected == len(evaluated[0].rows) == 4
 
 

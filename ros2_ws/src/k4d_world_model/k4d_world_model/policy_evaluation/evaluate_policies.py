@@ -70,7 +70,8 @@ def evaluate_policies(
     model.close()
     out.mkdir(parents=True, exist_ok=True)
     digest = agree(out, values)
-    settings = replace(settings, model=settings.model.resolve())
+    cache = None if settings.cache is None else settings.cache.resolve()
+    settings = replace(settings, model=settings.model.resolve(), cache=cache)  # workers may start elsewhere
     tasks = [
         RunTask(f"{config.name}_{seed}", str(out.resolve()), str(path), config.name, seed, tuple(policies), settings)
         for k in range(0 if report_only else runs)

@@ -25,6 +25,7 @@ from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
 from k4d_simulation import SceneConfig
 from k4d_world_model.dataset.sources.opening import open_source
 from k4d_world_model.ros.compare_config import CompareNodeConfig
+from k4d_world_model.policy_evaluation.set_up import read_set_up
 from k4d_world_model.ros.plan_gate_config import PlanGateNodeConfig
 from k4d_world_model.ros.playback_config import PlaybackNodeConfig
 from k4d_world_model.ros.prediction_config import PredictionNodeConfig
@@ -123,6 +124,10 @@ def test_every_configuration_is_valid(path: Path, tmp_path: Path) -> None:
         assert config.T_parent_cam().shape == (4, 4)
     elif kind == "scenes":
         assert read_configuration(path, SceneConfig)
+    elif kind == "set_ups":
+        set_up = read_set_up(path)
+        assert (set_up.name, set_up.rendering.samples) == (path.stem, 0)
+        assert all((path.parent / name).exists() for name in (set_up.robot, set_up.scene))
     elif kind == "world_models":
         config = read_configuration(path, WorldModelConfig)
         for name in filter(None, (config.checkpoint, config.architecture)):

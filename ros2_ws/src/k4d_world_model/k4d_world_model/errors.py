@@ -95,3 +95,11 @@ class RolloutError(WorldModelError):
 
 class CloudError(WorldModelError):
     """A point cloud cannot be measured: no point is left, or points that are neither finite nor missing."""
+
+
+class PolicyError(WorldModelError):
+    """A policy cannot act on what it sees, or its observation or its actions do not fit the robot."""
+
+
+class PolicyRunError(WorldModelError):
+    """Policies cannot be evaluated as asked: an unknown policy or set-up, a folder of another protocol."""

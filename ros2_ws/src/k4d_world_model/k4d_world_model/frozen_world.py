@@ -1,5 +1,7 @@
 """The honest baseline: nothing but the robot moves."""
 
+from dataclasses import replace
+
 import torch
 
 from k4d_world_model.conditioning import Conditioning
@@ -81,6 +83,10 @@ class FrozenWorld:
             versions=installed_versions(),
         )
         return rollout_of(rgb[0], points[0], normalization, conditioning, provenance)
+
+    def with_frames(self, frames: int) -> "FrozenWorld":
+        """See ``WorldModel``; any number of at least 1 will do."""
+        return FrozenWorld(replace(self._config, frames=frames))
 
     def close(self) -> None:
         """See ``WorldModel``; it holds nothing."""

@@ -39,6 +39,12 @@ class WorldModel(Protocol):
         and whatever ``on_step`` raises. Memory that the prediction took is free again afterwards in every case.
         """
 
+    def with_frames(self, frames: int) -> "WorldModel":
+        """The same model, weights shared, that predicts another number of frames; each is closed by itself.
+
+        Raises ArchitectureError for a number that the model's cells do not divide.
+        """
+
     def close(self) -> None:
         """Frees the model's memory; it cannot predict any more."""
 

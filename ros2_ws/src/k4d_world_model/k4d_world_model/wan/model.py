@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +137,15 @@ class WanWorldModel:
             versions=installed_versions(),
         )
         return rollout_of(rgb, points, normalization, conditioning, provenance)
+
+    def with_frames(self, frames: int) -> "WanWorldModel":
+        """See ``WorldModel``. Raises WorldModelError after ``close``."""
+        if self._parts is None:
+            raise WorldModelError(f"{self._config.name} was closed; open it again to predict")
+        twin = copy(self)  # not made anew: the runtime's switches are set on the weights already
+        twin._architecture = replace(self._architecture, frames=frames)
+        twin._parts = self._parts._replace(architecture=twin._architecture)
+        return twin
 
     def close(self) -> None:
         """See ``WorldModel``."""

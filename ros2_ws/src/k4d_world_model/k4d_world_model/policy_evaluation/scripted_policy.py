@@ -10,7 +10,7 @@ from k4d_simulation.layout import TARGET_RADIUS
 from k4d_simulation.objects import COLOURS
 from k4d_world_model.errors import PolicyError
 from k4d_world_model.policy_evaluation.policy import ActionChunk, Briefing, Observation
-from k4d_world_model.policy_evaluation.table_view import TableView, find_disc, find_thing, is_near, view_observation
+from k4d_world_model.policy_evaluation.table_view import TableView, find_disc, find_thing, hangs_near, view_observation
 from k4d_world_model.policy_evaluation.tool_script import ToolScript
 
 Array = NDArray[np.float64]
@@ -81,7 +81,7 @@ class ScriptedPolicy:
 
     def _place(self, observation: Observation, view: TableView) -> ActionChunk:
         script = ToolScript(self._robot, observation)
-        if not is_near(view, self._colour, script.place, _HAND):
+        if not hangs_near(view, self._colour, script.place, _HAND):
             return self._grasp(observation, view)
         assert self._target is not None
         above, below = (np.array([*self._target, height]) for height in (script.place[2], self._grasp_height + 0.006))

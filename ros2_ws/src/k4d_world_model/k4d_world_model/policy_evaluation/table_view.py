@@ -32,13 +32,14 @@ _GRID, _RING = 0.01, 0.02
 class TableView(NamedTuple):
     """One observation in the robot's base frame, whose z axis points up.
 
-    rgb: (H, W, 3) in 0..1. points_base: (H, W, 3) metres, NaN where nothing is. is_robot: (H, W), with a margin.
-    table: height of the table in metres. eye: (3,) where the camera is.
+    rgb: (H, W, 3) in 0..1. points_base: (H, W, 3) metres, NaN where nothing is. is_robot: (H, W), exactly;
+    near_robot: with a margin. table: height of the table in metres. eye: (3,) where the camera is.
     """
 
     rgb: Array
     points_base: Array
     is_robot: Mask
+    near_robot: Mask
     table: float
     eye: Array
 
@@ -52,7 +53,7 @@ class TableView(NamedTuple):
         """(H, W) where something else than the robot is seen about the table before it."""
         with np.errstate(invalid="ignore"):
             distance = np.hypot(self.points_base[..., 0], self.points_base[..., 1])
-            return ~self.is_robot & (distance > _NEAREST) & (distance < _FARTHEST) & (self.points_base[..., 0] > 0)
+            return ~self.near_robot & (distance > _NEAREST) & (distance < _FARTHEST) & (self.points_base[..., 0] > 0)
 
 
 def view_table(
@@ -65,7 +66,7 @@ def view_table(
     T_base_cam = se3.inverse(T_cam_base)
     points_base = se3.transform_points(T_base_cam, points_cam.astype(np.float64))
     wide = ndimage.binary_dilation(is_robot, np.ones((3, 3), np.bool_), iterations=_ROBOT_MARGIN_PX)
-    view = TableView(rgb / 255.0, points_base, wide, 0.0, T_base_cam[:3, 3])
+    view = TableView(rgb / 255.0, points_base, is_robot, wide, 0.0, T_base_cam[:3, 3])
     heights = points_base[view.in_reach, 2]
     near = heights[np.abs(heights) < 0.1]
     return view._replace(table=float(np.median(near)) if len(near) else 0.0)
@@ -98,22 +99,31 @@ def brightness_likeness(rgb: Array, named: Array) -> Array:
     return np.asarray(np.exp(-np.square(apart / _SAME_BRIGHTNESS)))
 
 
+def find_things(view: TableView) -> list[SceneObject]:
+    """All that stands on the table, of any colour."""
+    return _standing(view, np.ones(view.heights.shape, np.bool_))
+
+
 def find_thing(view: TableView, named: Array) -> SceneObject | None:
     """The thing on the table of a colour (3,), the largest if there are several; None where there is none.
 
     Of things without a hue the one counts that is as bright where it is brightest.
     """
-    alike = hue_likeness(view.rgb, named)
-    with np.errstate(invalid="ignore"):
-        chosen = view.in_reach & (view.heights > _STANDS_OUT) & (alike > 0.5)
-    still = view.points_base.copy()
-    still[..., 2] = view.table
 
     def resemblance(thing: SceneObject) -> float:
         brightest = np.percentile(view.rgb[thing.pixels], 90, axis=0)
         return float(brightness_likeness(brightest, named)) * np.count_nonzero(thing.pixels)
 
-    return max(find_objects(view.points_base, still, chosen, view.eye), key=resemblance, default=None)
+    return max(_standing(view, hue_likeness(view.rgb, named) > 0.5), key=resemblance, default=None)
+
+
+def _standing(view: TableView, chosen: Mask) -> list[SceneObject]:
+    """The things among the chosen pixels (H, W)."""
+    with np.errstate(invalid="ignore"):
+        stands_out = view.in_reach & (view.heights > _STANDS_OUT) & chosen
+    still = view.points_base.copy()
+    still[..., 2] = view.table
+    return find_objects(view.points_base, still, stands_out, view.eye)
 
 
 def find_disc(view: TableView, named: Array, radius: float) -> Array | None:
@@ -140,8 +150,13 @@ def _mean(weight: Array, chosen: Mask) -> Array:
     return np.asarray((chosen * weight).sum(axis=1) / np.maximum(chosen.sum(axis=1), 2 * _FEWEST_PIXELS))
 
 
-def is_near(view: TableView, named: Array, place: Array, reach: float) -> bool:
-    """Whether a thing of a colour (3,) is seen off the table within ``reach`` metres of a place (3,), robot or not."""
+def heights_near(view: TableView, named: Array, place: Array, reach: float) -> Array:
+    """Metres above the table (n,) of points of a colour (3,) within ``reach`` metres of a place (3,)."""
     with np.errstate(invalid="ignore"):
-        close = (np.linalg.norm(view.points_base - place, axis=-1) < reach) & (view.heights > _HANGS)
-    return np.count_nonzero(close & (hue_likeness(view.rgb, named) > 0.5)) >= _FEWEST_PIXELS
+        close = np.linalg.norm(view.points_base - place, axis=-1) < reach
+    return view.heights[close & ~view.is_robot & (hue_likeness(view.rgb, named) > 0.5)]
+
+
+def hangs_near(view: TableView, named: Array, place: Array, reach: float) -> bool:
+    """Whether something of a colour (3,) is off the table within ``reach`` metres of a place (3,)."""
+    return np.count_nonzero(heights_near(view, named, place, reach) > _HANGS) >= _FEWEST_PIXELS

@@ -66,7 +66,7 @@ def identity(source: Path, settings: BuildSettings) -> dict[str, Value]:
     }
     read = read_source_yaml(source)
     read.pop("episodes", None)  # how many there are decides about none of them, so a data set may grow
-    return values | _flat("source", read, source.parent)
+    return values | flat_settings("source", read, source.parent)
 
 
 def program_versions() -> dict[str, str]:
@@ -80,12 +80,15 @@ def program_versions() -> dict[str, str]:
     return versions
 
 
-def _flat(name: str, value: object, folder: Path) -> dict[str, Value]:
-    """A value, or every value in it, by its dotted name; the path of a YAML file is followed by what the file holds."""
+def flat_settings(name: str, value: object, folder: Path) -> dict[str, Value]:
+    """A setting, or every setting in it, by its dotted name; a YAML file's path is followed by what the file holds.
+
+    ``folder`` is what paths are relative to. Raises DatasetError naming a YAML file that cannot be read.
+    """
     if isinstance(value, list):
         value = dict(enumerate(value))
     if isinstance(value, Mapping):
-        parts = [_flat(f"{name}.{part}", inner, folder) for part, inner in value.items()]
+        parts = [flat_settings(f"{name}.{part}", inner, folder) for part, inner in value.items()]
         return {key: item for part in parts for key, item in part.items()}
     inside = _named_file(name, folder / value) if isinstance(value, str) and value.endswith(".yaml") else {}
     return {name: value if isinstance(value, Value) else str(value)} | inside
@@ -96,4 +99,4 @@ def _named_file(name: str, path: Path) -> dict[str, Value]:
         content = yaml.safe_load(path.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DatasetError(f"{name}: {path} cannot be read as YAML: {error}") from error
-    return _flat(name, content, path.parent) if isinstance(content, Mapping) else {}
+    return flat_settings(name, content, path.parent) if isinstance(content, Mapping) else {}

@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from k4d_world_model.dataset.building.build_lock import check_build_id
 from k4d_world_model.dataset.building.split import scene_group
@@ -33,6 +33,14 @@ THREAD_CAPS = {
 ATTEMPTS = 3
 
 _logger = logging.getLogger(__name__)
+
+
+class Task(Protocol):
+    """Work on one episode, or on whatever else the identifier stands for; workers hand it on as it is."""
+
+    @property
+    def episode_id(self) -> str:
+        """Names it in its outcome."""
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
+from typing import Generic, TypeVar
 
-from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS, EpisodeTask, Outcome
+from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS, Outcome, Task
 
 _SECONDS_TO_DIE = 10.0
 
-Work = Callable[[EpisodeTask], Outcome]
+T = TypeVar("T", bound=Task)
 
 
-def run_in_processes(work: Work, tasks: Sequence[EpisodeTask], workers: int) -> Generator[Outcome]:
+def run_in_processes(work: Callable[[T], Outcome], tasks: Sequence[T], workers: int) -> Generator[Outcome]:
     """The outcome of every task, in the order in which they end; ``work`` is importable by its name.
 
     A process that dies is replaced and its episode begun anew; after ATTEMPTS deaths the episode has failed. No process
@@ -48,16 +49,16 @@ def run_in_processes(work: Work, tasks: Sequence[EpisodeTask], workers: int) -> 
             worker.stop()
 
 
-class _Worker:
+class _Worker(Generic[T]):
     """One process, started anew whenever it died, and the task that it works on."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Callable[[T], Outcome]) -> None:
         self._work = work
-        self.task: EpisodeTask | None = None
+        self.task: T | None = None
         self.exit_code: int | None = None
         self._start()
 
-    def begin(self, task: EpisodeTask) -> None:
+    def begin(self, task: T) -> None:
         """Hands over a task. A process that died while it had none is replaced."""
         self.task = task
         try:
@@ -66,7 +67,7 @@ class _Worker:
             self._start_again()
             self.connection.send(task)
 
-    def finish(self) -> tuple[EpisodeTask, Outcome | None]:
+    def finish(self) -> tuple[T, Outcome | None]:
         """The task and what became of it; None when the process died of it, which then is replaced."""
         assert self.task is not None
         task, self.task = self.task, None
@@ -100,7 +101,7 @@ class _Worker:
         end.close()
 
 
-def _work_until_closed(work: Work, connection: Connection) -> None:
+def _work_until_closed(work: Callable[[T], Outcome], connection: Connection) -> None:
     """The life of a worker process: it ends with its parent, even in the middle of an episode."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, KeyboardInterrupt):

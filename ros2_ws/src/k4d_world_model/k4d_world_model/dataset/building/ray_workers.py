@@ -7,10 +7,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
-from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS, EpisodeTask, Outcome
+from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS, Outcome, Task
 from k4d_world_model.errors import DatasetError
+
+T = TypeVar("T", bound=Task)
 
 LOCAL = "local"
 
@@ -19,9 +21,7 @@ _TASKS_PER_CORE = 2
 _SECONDS_TO_ANSWER = 10.0
 
 
-def run_on_ray(
-    work: Callable[[EpisodeTask], Outcome], tasks: Sequence[EpisodeTask], address: str, cores: int
-) -> Generator[Outcome]:
+def run_on_ray(work: Callable[[T], Outcome], tasks: Sequence[T], address: str, cores: int) -> Generator[Outcome]:
     """The outcome of every task, in the order in which they end; one core per task.
 
     ``address`` is a cluster's, as ``ray.init`` takes it, or "local" for one on ``cores`` cores of this machine that
@@ -32,7 +32,7 @@ def run_on_ray(
     with _cluster(ray, address, cores):
         remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(work)
         waiting = iter(tasks)
-        pending: dict[Any, EpisodeTask] = {}
+        pending: dict[Any, Task] = {}
         while True:
             room = int(_TASKS_PER_CORE * ray.cluster_resources()["CPU"]) - len(pending)
             pending.update({remote.remote(task): task for task in islice(waiting, max(room, 0))})
@@ -42,7 +42,7 @@ def run_on_ray(
             yield _outcome(ray, ended, pending.pop(ended))
 
 
-def _outcome(ray: ModuleType, reference: Any, task: EpisodeTask) -> Outcome:
+def _outcome(ray: ModuleType, reference: Any, task: Task) -> Outcome:
     try:
         outcome = ray.get(reference)
     except ray.exceptions.RayError as error:

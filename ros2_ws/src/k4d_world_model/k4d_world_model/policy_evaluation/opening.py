@@ -1,0 +1,28 @@
+"""The one place that makes a policy of what a user names."""
+
+from collections.abc import Callable
+
+from k4d_kinematics import ConfiguredRobot
+from k4d_world_model.errors import PolicyRunError
+from k4d_world_model.policy_evaluation.policy import Policy
+from k4d_world_model.policy_evaluation.replay_policy import ReplayPolicy
+from k4d_world_model.policy_evaluation.scripted_policy import ScriptedPolicy
+
+
+def open_policy(spec: str, robot: ConfiguredRobot) -> Policy:
+    """The policy that ``KIND`` or ``KIND:VALUE`` names.
+
+    scripted[:NOISE]: sees, and errs by NOISE metres. replay[:SIGMA]: plays the expert's actions, spoilt by SIGMA.
+    Raises PolicyRunError for another kind or a value that it does not take, naming the valid ones.
+    """
+    kinds: dict[str, Callable[[str], Policy]] = {
+        "scripted": lambda value: ScriptedPolicy(robot, noise=float(value or 0.0)),
+        "replay": lambda value: ReplayPolicy(sigma=float(value or 0.0)),
+    }
+    kind, _, value = spec.partition(":")
+    if kind not in kinds:
+        raise PolicyRunError(f"policies are {', '.join(f'{name}[:VALUE]' for name in kinds)}, got {spec!r}")
+    try:
+        return kinds[kind](value)
+    except ValueError as error:
+        raise PolicyRunError(f"policy {spec!r} cannot be opened: {error}") from error

@@ -1,0 +1,166 @@
+"""All runs of one initial state: every policy in the simulator and in the prediction, unless they are there already."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+
+from k4d_kinematics import ConfiguredRobot, configured_robot
+from k4d_simulation import SimulationError
+from k4d_world_model.dataset.building.episode_work import Outcome
+from k4d_world_model.dataset.storage.video_files import encode_mp4
+from k4d_world_model.errors import PolicyError
+from k4d_world_model.policy_evaluation.closed_loop import LoopEnd, run_policy
+from k4d_world_model.policy_evaluation.evaluation_settings import EvaluationSettings
+from k4d_world_model.policy_evaluation.imagined_world import ImaginedWorld
+from k4d_world_model.policy_evaluation.judge import judge
+from k4d_world_model.policy_evaluation.opening import open_policy
+from k4d_world_model.policy_evaluation.policy import Briefing, Policy
+from k4d_world_model.policy_evaluation.recording import recorded_targets
+from k4d_world_model.policy_evaluation.replay_policy import ReplayPolicy
+from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow, WorldName, row_path, write_row, write_whole
+from k4d_world_model.policy_evaluation.set_up import read_set_up
+from k4d_world_model.policy_evaluation.simulated_world import SimulatedStage, SimulatedWorld
+from k4d_world_model.policy_evaluation.world import Goal, RunStart, World
+from k4d_world_model.world_model import WorldModel, open_world_model
+
+VIDEO_CRF = 18
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """What a worker on any machine needs: names, paths, settings.
+
+    ``episode_id`` names the initial state, ``set_up`` is the set-up's YAML; ``policies`` are as ``open_policy`` takes
+    them.
+    """
+
+    episode_id: str
+    out: str
+    set_up: str
+    set_up_name: str
+    seed: int
+    policies: tuple[str, ...]
+    settings: EvaluationSettings
+
+
+def run_state(task: RunTask) -> Outcome:
+    """Runs what is missing of the initial state; "kept" where nothing is.
+
+    A run that fails is kept as an invalid one with its reason. Raises nothing: this is the edge of a worker process,
+    where an error that concerns no single run, such as a full disk, is the reason why the task failed.
+    """
+    try:
+        missing = [policy for policy in _policies(task) if not _is_there(task, policy)]
+        if not missing:
+            return Outcome(task.episode_id, "kept")
+        config = read_set_up(Path(task.set_up))
+        with ExitStack() as opened:
+            try:
+                scene = config.build(_robot(task.set_up, task.settings.cache), Path(task.set_up).parent, task.seed)
+                stage = SimulatedStage(scene, config.height, config.width, config.rendering)
+                opened.enter_context(stage)
+            except (SimulationError, PolicyError) as error:
+                for policy, world in product(missing, WORLDS):
+                    write_row(Path(task.out), _invalid(task, policy, world, error))
+                return Outcome(task.episode_id, "written")
+            for policy in missing:
+                _run_both(task, stage, policy)
+        return Outcome(task.episode_id, "written")
+    except Exception as error:
+        _logger.exception("initial state %s", task.episode_id)
+        return Outcome(task.episode_id, "failed", f"{type(error).__name__}: {error}")
+
+
+def run_start(stage: SimulatedStage, policy: Policy, seed: int) -> RunStart:
+    """What a run in the scene of a stage begins with; with a recording only for a policy that replays one."""
+    recording = recorded_targets(stage.scene, policy.sigma) if isinstance(policy, ReplayPolicy) else None
+    return RunStart(SimulatedWorld(stage).observe(), Briefing(seed, stage.scene.caption, recording), stage.goal())
+
+
+def imagine(
+    policy: Policy, start: RunStart, robot: ConfiguredRobot, settings: EvaluationSettings
+) -> tuple[LoopEnd, ImaginedWorld]:
+    """How a run ended in the prediction, which knows the start and nothing else of the truth."""
+    models = _models(settings.model, settings.frames)
+    world = ImaginedWorld(models, robot, start.observation, seed=settings.seed, memory=settings.memory)
+    return run_policy(policy, world, start.briefing, settings.limits), world
+
+
+def _run_both(task: RunTask, stage: SimulatedStage, policy: Policy) -> None:
+    robot = stage.scene.robot
+
+    def in_truth() -> RunRow:
+        world = SimulatedWorld(stage)
+        end = run_policy(policy, world, run_start(stage, policy, task.seed).briefing, task.settings.limits)
+        row = _row(task, policy, "truth", end, world, stage.goal(), robot)
+        said = world.outcome
+        return replace(row, checker=said.success, checker_reason=said.reason, checker_distance=said.distance)
+
+    def in_prediction() -> RunRow:
+        start = run_start(stage, policy, task.seed)
+        end, world = imagine(policy, start, robot, task.settings)
+        return _row(task, policy, "imagined", end, world, start.goal, robot)
+
+    runs: tuple[tuple[WorldName, Callable[[], RunRow]], ...] = (("truth", in_truth), ("imagined", in_prediction))
+    for world, run in runs:
+        begun = time.process_time()
+        try:
+            row = run()
+        except OSError:
+            raise
+        except Exception as error:  # a policy may raise anything, and its run counts all the same
+            _logger.warning("%s of %s in %s is invalid", task.episode_id, policy.name, world, exc_info=True)
+            row = _invalid(task, policy, world, error)
+        write_row(Path(task.out), replace(row, seconds=time.process_time() - begun))
+
+
+def _row(
+    task: RunTask, policy: Policy, name: WorldName, end: LoopEnd, world: World, goal: Goal, robot: ConfiguredRobot
+) -> RunRow:
+    """The row of a run that ended, whose footage is kept beside it."""
+    footage = world.footage()
+    path = row_path(Path(task.out), policy.name, task.set_up_name, task.seed, name)
+    if task.settings.videos:
+        write_whole(path.with_suffix(".mp4"), encode_mp4(footage.rgb, VIDEO_CRF))
+    verdict = judge(footage, goal, robot)
+    return RunRow(
+        policy.name, policy.privileged, task.set_up_name, task.seed, name, "", verdict=verdict, chunks=end.chunks,
+        commands=end.commands, done=end.done,
+    )  # fmt: skip
+
+
+def _invalid(task: RunTask, policy: Policy, world: WorldName, error: Exception) -> RunRow:
+    reason = f"{type(error).__name__}: {error}"
+    return RunRow(policy.name, policy.privileged, task.set_up_name, task.seed, world, reason)
+
+
+def _is_there(task: RunTask, policy: Policy) -> bool:
+    return all(row_path(Path(task.out), policy.name, task.set_up_name, task.seed, world).exists() for world in WORLDS)
+
+
+@lru_cache(maxsize=1)
+def _models(path: Path, frames: tuple[int, ...]) -> tuple[WorldModel, ...]:
+    """The world model, opened once per worker process."""
+    model = open_world_model(path)
+    return tuple(model.with_frames(count) for count in frames)
+
+
+@lru_cache(maxsize=4)
+def _robot(set_up: str, cache: Path | None) -> ConfiguredRobot:
+    return configured_robot(Path(set_up).parent / read_set_up(Path(set_up)).robot, cache)
+
+
+def _policies(task: RunTask) -> list[Policy]:
+    return [_policy(spec, task.set_up, task.settings.cache) for spec in task.policies]
+
+
+@lru_cache(maxsize=64)
+def _policy(spec: str, set_up: str, cache: Path | None) -> Policy:
+    return open_policy(spec, _robot(set_up, cache))

@@ -18,6 +18,7 @@ from k4d_world_model.policy_evaluation.diffusion.network import PolicyNetwork, S
 from k4d_world_model.policy_evaluation.diffusion.noise import sample_goals
 from k4d_world_model.policy_evaluation.diffusion.tool_goals import tool_goal, tool_numbers
 from k4d_world_model.policy_evaluation.policy import ActionChunk, Briefing, Observation
+from k4d_world_model.policy_evaluation.policy_names import check_policy_name
 
 Array = NDArray[np.float64]
 
@@ -28,17 +29,19 @@ _logger = logging.getLogger(__name__)
 class DiffusionPolicyConfig:
     """A trained diffusion policy and how it is used: the schema of config/policies/diffusion*.yaml.
 
-    checkpoint: folder with architecture.json and policy.safetensors, relative to this configuration.
+    name: in reports. checkpoint: folder with architecture.json and policy.safetensors, relative to this configuration.
     executed: how many goals of a chunk are carried out before it looks again. sampling_steps: of DDIM.
 
-    Raises PolicyError on values below 1.
+    Raises PolicyError on a name that is none, and values below 1.
     """
 
+    name: str
     checkpoint: str
     executed: int = 8
     sampling_steps: int = 10
 
     def __post_init__(self) -> None:
+        check_policy_name(self.name)
         for name in ("executed", "sampling_steps"):
             if getattr(self, name) < 1:
                 raise PolicyError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -47,7 +50,6 @@ class DiffusionPolicyConfig:
 class DiffusionPolicy:
     """A ``Policy`` that leads its tool to goals which a diffusion model draws from pictures, points and joints."""
 
-    name = "diffusion"
     privileged = False
 
     def __init__(self, network: PolicyNetwork, robot: ConfiguredRobot, config: DiffusionPolicyConfig) -> None:
@@ -56,6 +58,7 @@ class DiffusionPolicy:
         for name, most in (("executed", architecture.horizon), ("sampling_steps", architecture.diffusion_steps)):
             if getattr(config, name) > most:
                 raise PolicyError(f"{name} must be within 1..{most} for this checkpoint, got {getattr(config, name)}")
+        self.name = config.name
         self._network, self._robot, self._config = network, robot, config
         self._ik = DampedLeastSquaresIk(robot.robot, robot.tool_link)
         chain = set(self._ik.chain.joint_indices)

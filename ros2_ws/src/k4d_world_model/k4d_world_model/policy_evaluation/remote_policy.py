@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from k4d_world_model.errors import RemotePolicyError
 from k4d_world_model.policy_evaluation.policy import ActionChunk, Briefing, Observation
+from k4d_world_model.policy_evaluation.policy_names import check_policy_name
 from k4d_world_model.policy_evaluation.remote.connection import PolicyConnection, ServerAddress, shown
 from k4d_world_model.policy_evaluation.remote.pictures import letterbox
 
@@ -58,7 +59,7 @@ class RemotePolicyConfig:
         from each action's target to the next, which it turns into radians. A gripper's number is always a position.
     period: seconds between two actions. executed: how many of an answer are carried out, 0 for all.
 
-    Raises RemotePolicyError on values out of range.
+    Raises PolicyError on a name that is none, RemotePolicyError on values out of range.
     """
 
     name: str
@@ -80,6 +81,7 @@ class RemotePolicyConfig:
     executed: int = 0
 
     def __post_init__(self) -> None:
+        check_policy_name(self.name)
         if not self.joints or len(set(self.joints)) != len(self.joints):
             raise RemotePolicyError(f"joints must be at least one, none twice, got {self.joints}")
         if not (0 < self.image_height <= 4096 and 0 < self.image_width <= 4096):
@@ -101,15 +103,10 @@ class RemotePolicy:
     privileged = False
 
     def __init__(self, config: RemotePolicyConfig) -> None:
-        """Raises RemotePolicyError where the server cannot be reached or its greeting contradicts ``config``."""
+        """The server is not asked for anything before the first run."""
         self.name = config.name
         self._config = config
-        self._connection = PolicyConnection(config.server)
-        try:
-            self._check_greeting(self._connection.metadata)
-        except RemotePolicyError:
-            self.close()
-            raise
+        self._open: PolicyConnection | None = None
 
     def __enter__(self) -> "RemotePolicy":
         return self
@@ -118,20 +115,25 @@ class RemotePolicy:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection."""
-        self._connection.close()
+        """Ends the connection; the next run opens another."""
+        if self._open is not None:
+            self._open.close()
+        self._open = None
 
     def reset(self, briefing: Briefing) -> None:
-        """See ``Policy``. Only RoboArena's servers are told of it; openpi's keep nothing between two requests."""
+        """See ``Policy``. Only RoboArena's servers are told of it; openpi's keep nothing between two requests.
+
+        Raises RemotePolicyError where the server cannot be reached or its greeting contradicts the configuration.
+        """
         if self._config.dialect == "roboarena":
-            answer = self._connection.ask({"endpoint": "reset", self._config.prompt_key: briefing.task})
+            answer = self._ask({"endpoint": "reset", self._config.prompt_key: briefing.task})
             if not isinstance(answer, str) or "Traceback" in answer:
                 raise self._error(f"a reset is answered with a text that confirms it, got {_described(answer)}")
 
     def act(self, observation: Observation) -> ActionChunk:
         """See ``Policy``. Raises RemotePolicyError on an answer that holds no actions of the right shape."""
         config = self._config
-        answer = self._connection.ask(self._request(observation))
+        answer = self._ask(self._request(observation))
         if isinstance(answer, str):
             raise self._error(f"it reports {shown(answer)!r}")
         actions = self._actions(answer)
@@ -143,6 +145,17 @@ class RemotePolicy:
             return ActionChunk(config.joints, targets, config.period)
         grip = config.gripper.positions(actions[:, count])
         return ActionChunk((*config.joints, config.gripper.joint), np.column_stack([targets, grip]), config.period)
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        """The server's answer. After an error nothing is known of what it would answer next, so the connection ends."""
+        try:
+            if self._open is None:
+                self._open = PolicyConnection(self._config.server)
+                self._check_greeting(self._open.metadata)
+            return self._open.ask(request)
+        except RemotePolicyError:
+            self.close()
+            raise
 
     def _request(self, observation: Observation) -> dict[str, Any]:
         config = self._config

@@ -42,7 +42,7 @@ class PolicyArchitecture:
     width_of_denoiser: int = 256
     blocks: int = 3
     diffusion_steps: int = 50
-    verbs: tuple[str, ...] = ("picks", "pushes")
+    verbs: tuple[str, ...] = ("picks",)
     colours: dict[str, tuple[float, float, float]] = field(default_factory=lambda: dict(COLOURS))
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Meta-World's side: plays episodes that are asked for line by line. Run by the Python that has Meta-World, by its path.
+"""Meta-World's side: plays episodes that are asked for line by line. Run by its path, by a Python with Meta-World.
 
 It imports nothing of k4d, which that Python does not have. Both sides send one JSON object a line: first the worker
 {"metaworld", "mujoco", "tasks"}, then for each request {"task", "seed", "noise"} either {"success", "steps"} or

@@ -11,13 +11,11 @@ from k4d_world_model.policy_evaluation.policy import ActionChunk, Briefing, Obse
 from k4d_world_model.policy_evaluation.policy_names import check_policy_name
 from k4d_world_model.policy_evaluation.remote.connection import PolicyConnection, ServerAddress, shown
 from k4d_world_model.policy_evaluation.remote.pictures import letterbox
+from k4d_world_model.policy_evaluation.remote.roboarena import read_greeting
 
 Array = NDArray[np.float64]
 
 ActionMeaning = Literal["joint_position", "joint_velocity", "joint_delta"]
-
-# What RoboArena calls the same actions, in a server's greeting.
-_ACTION_SPACES = {"joint_position": "joint_position", "joint_velocity": "joint_velocity"}
 
 
 @dataclass(frozen=True)
@@ -197,10 +195,21 @@ class RemotePolicy:
         step = config.action_scale * (config.period if config.action == "joint_velocity" else 1.0)
         return np.asarray(here + step * np.cumsum(actions, axis=0))
 
-    def _check_greeting(self, greeting: dict[Any, Any]) -> None:
-        space = greeting.get("action_space")
-        if self._config.dialect == "roboarena" and space != _ACTION_SPACES.get(self._config.action):
-            raise self._error(f"its action_space is {space!r}, but action is configured as {self._config.action!r}")
+    def _check_greeting(self, metadata: dict[Any, Any]) -> None:
+        """Raises RemotePolicyError where a RoboArena server demands what is not configured; openpi's demand nothing."""
+        config = self._config
+        if config.dialect != "roboarena":
+            return
+        greeting = read_greeting(metadata)
+        if greeting.action_space != config.action:
+            raise self._error(f"its actions are {greeting.action_space!r}, but configured is {config.action!r}")
+        size = (config.image_height, config.image_width)
+        if greeting.image_resolution not in (None, size):
+            raise self._error(f"it reads pictures of {greeting.image_resolution} pixels, but configured are {size}")
+        missing = set(greeting.image_keys) - {config.image_key, *config.blank_images}
+        if missing or greeting.needs_session_id:
+            wanted = [*sorted(missing), *["session_id"] * greeting.needs_session_id]
+            raise self._error(f"it demands {', '.join(wanted)}; blank_images may name pictures that are sent black")
 
     def _error(self, what: str) -> RemotePolicyError:
         return RemotePolicyError(f"{self._config.server.url}: {what}")

@@ -98,13 +98,15 @@ class DiffusionPolicy:
                 f"{size[0]} x {size[1]}"
             )
         told = read_instruction(observation.task, architecture)
-        points = se3.transform_points(se3.inverse(observation.T_cam_base), observation.points_cam)
+        (top, bottom), (left, right) = architecture.rows, architecture.columns
+        rgb, points_cam = (part[top:bottom, left:right] for part in (observation.rgb, observation.points_cam))
+        points = se3.transform_points(se3.inverse(observation.T_cam_base), points_cam)
         T_base_tool = self._robot.robot.forward_kinematics(positions)[
             self._robot.robot.link_index(self._robot.tool_link)
         ]
         state = tool_numbers(architecture, T_base_tool, observation.gripper_opening)
         return SeenBatch(
-            _picture(observation.rgb.astype(np.float32) / 255.0), _picture(points.astype(np.float32)),
+            _picture(rgb.astype(np.float32) / 255.0), _picture(points.astype(np.float32)),
             torch.tensor([[told.object_colour, told.target_colour]]), torch.tensor([told.verb]),
             torch.from_numpy(state)[None],
         )  # fmt: skip

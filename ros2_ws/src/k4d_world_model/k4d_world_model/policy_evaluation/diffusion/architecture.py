@@ -12,7 +12,8 @@ Range = tuple[float, float]
 class PolicyArchitecture:
     """Sizes of a diffusion policy, and what its numbers stand for.
 
-    height, width: pixels of the pictures that it reads, multiples of ``cell``.
+    height, width: pixels of the pictures that it sees. rows, columns: first and one past the last of those that it
+        looks at, multiples of ``cell`` of them; cameras look at the workspace, so it lies in the middle.
     horizon: goals of one chunk. period: seconds between two of them.
     workspace: (x, y, z) ranges in metres, in the robot's base frame, of the points that it attends to.
     centre, scale: metres; positions are learnt as (position - centre) / scale.
@@ -28,6 +29,8 @@ class PolicyArchitecture:
 
     height: int = 96
     width: int = 144
+    rows: tuple[int, int] = (26, 90)
+    columns: tuple[int, int] = (36, 108)
     horizon: int = 16
     period: float = 0.1
     workspace: tuple[Range, Range, Range] = ((0.2, 0.85), (-0.45, 0.45), (-0.02, 0.5))
@@ -46,9 +49,11 @@ class PolicyArchitecture:
     colours: dict[str, tuple[float, float, float]] = field(default_factory=lambda: dict(COLOURS))
 
     def __post_init__(self) -> None:
-        for name in ("height", "width"):
-            if getattr(self, name) < 1 or getattr(self, name) % self.cell:
-                raise ArchitectureError(f"{name} must be a multiple of cell {self.cell}, got {getattr(self, name)}")
+        for name, (first, end), most in (("rows", self.rows, self.height), ("columns", self.columns, self.width)):
+            if not 0 <= first < end <= most or (end - first) % self.cell:
+                raise ArchitectureError(
+                    f"{name} must be a multiple of cell {self.cell} within 0..{most}, got {first} to {end}"
+                )
         if self.keypoints < 2 or self.horizon < 1 or self.diffusion_steps < 2:
             raise ArchitectureError(
                 "keypoints and diffusion_steps must be at least 2 and horizon 1, got "

@@ -1,5 +1,7 @@
 """The frames of demonstrations as batches that a network reads."""
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,6 +11,8 @@ from k4d_world_model.policy_evaluation.diffusion.architecture import PolicyArchi
 from k4d_world_model.policy_evaluation.diffusion.demonstration_files import Demonstrations
 from k4d_world_model.policy_evaluation.diffusion.instruction import read_instruction
 from k4d_world_model.policy_evaluation.diffusion.network import SeenBatch
+
+S = TypeVar("S", bound=np.generic)
 
 # By how much one frame may look different each time it is learnt from.
 _BRIGHTNESS, _TINT = 0.15, 0.05  # share of all colours, and of each channel
@@ -20,15 +24,15 @@ class Frames:
 
     def __init__(self, demonstrations: Demonstrations, architecture: PolicyArchitecture) -> None:
         told = [read_instruction(sentence, architecture) for sentence in demonstrations.sentences]
-        self._all = demonstrations
+        self._all, self._architecture = demonstrations, architecture
         self._verbs = np.array([one.verb for one in told])
         self._colours = np.array([[one.object_colour, one.target_colour] for one in told], np.float32)
 
     def batch(self, frames: NDArray[np.intp], augmentation: np.random.Generator | None = None) -> SeenBatch:
         """What is seen in ``frames`` (b,), a little different each time where ``augmentation`` is given."""
         data, episode = self._all, self._all.episode[frames]
-        rgb = data.rgb[frames].astype(np.float32) / 255.0
-        points_cam = data.rays[episode] * data.depth[frames].astype(np.float32)[..., None]
+        rgb = self._window(data.rgb[frames]).astype(np.float32) / 255.0
+        points_cam = self._window(data.rays[episode] * data.depth[frames].astype(np.float32)[..., None])
         T = data.T_base_cam[episode].astype(np.float32)
         points = np.einsum("bij,bhwj->bhwi", T[:, :3, :3], points_cam, optimize=True) + T[:, None, None, :3, 3]
         state = data.state[frames]
@@ -42,6 +46,10 @@ class Frames:
             _channels_first(rgb), _channels_first(points), torch.from_numpy(self._colours[episode]),
             torch.from_numpy(self._verbs[episode]), torch.from_numpy(state),
         )  # fmt: skip
+
+    def _window(self, pictures: NDArray[S]) -> NDArray[S]:
+        (top, bottom), (left, right) = self._architecture.rows, self._architecture.columns
+        return pictures[:, top:bottom, left:right]
 
     def goals(self, frames: NDArray[np.intp]) -> Tensor:
         """Where the expert led the tool after ``frames`` (b, horizon, TOOL_NUMBERS)."""

@@ -20,7 +20,8 @@ _TIME_NUMBERS = 64
 class SeenBatch(NamedTuple):
     """What a policy is told, b times.
 
-    rgb: (b, 3, h, w) in [0, 1]. points: (b, 3, h, w) metres in the base frame, NaN where nothing is.
+    rgb: (b, 3, h, w) in [0, 1], of the architecture's rows and columns. points: (b, 3, h, w) metres in the base frame,
+        NaN where nothing is.
     colours: (b, 2, 3) of object and target in [0, 1]. verb: (b,) int64. state: (b, TOOL_NUMBERS).
     """
 

@@ -41,11 +41,11 @@ class PolicyTrainingConfig:
     architecture: PolicyArchitecture = field(default_factory=PolicyArchitecture)
     steps: int = 2000
     batch: int = 32
-    draws: int = 16
-    learning_rate: float = 1e-3
+    draws: int = 8
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     average: float = 0.995
-    mark_weight: float = 0.3
+    mark_weight: float = 3.0
     held_out: float = 0.05
     seed: int = 0
 
@@ -124,7 +124,7 @@ def held_out_error(network: PolicyNetwork, frames: Frames, chosen: NDArray[np.in
     distances: list[Tensor] = []
     for part in np.array_split(chosen, max(1, len(chosen) // _MEASURED_AT_ONCE)):
         seen, keypoints = network.encode(frames.batch(part))
-        goals = sample_goals(network, seen, SAMPLING_STEPS, generator)
+        goals = sample_goals(network, seen, min(SAMPLING_STEPS, network.architecture.diffusion_steps), generator)
         goal = (goals - frames.goals(part))[..., :3].norm(dim=-1).mean(dim=-1, keepdim=True)
         mark = (keypoints[:, :2] - network.normalised(frames.marks(part))).norm(dim=-1)
         distances.append(torch.cat([goal, mark], dim=-1) * network.architecture.scale)

@@ -103,10 +103,9 @@ class Countdown:
     max_path_length = 9
 
     def __init__(self, wanted: int) -> None:
-        self.left, self._freeze_rand_vec, self.taken = wanted, True, list[np.ndarray]()
+        self.left, self.taken = wanted, list[np.ndarray]()
 
     def reset(self) -> tuple[int, dict[str, float]]:
-        assert not self._freeze_rand_vec
         return self.left, {}
 
     def step(self, action: np.ndarray) -> tuple[int, float, bool, bool, dict[str, float]]:

@@ -10,7 +10,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from k4d_kinematics import ConfiguredRobot, DampedLeastSquaresIk, se3
+from k4d_kinematics import ConfiguredRobot, DampedLeastSquaresIk, IkSettings, se3
 from k4d_world_model.errors import PolicyError
 from k4d_world_model.policy_evaluation.diffusion.checkpoint import load_policy
 from k4d_world_model.policy_evaluation.diffusion.instruction import read_instruction
@@ -60,7 +60,9 @@ class DiffusionPolicy:
                 raise PolicyError(f"{name} must be within 1..{most} for this checkpoint, got {getattr(config, name)}")
         self.name = config.name
         self._network, self._robot, self._config = network, robot, config
-        self._ik = DampedLeastSquaresIk(robot.robot, robot.tool_link)
+        # However far a goal is, the world leads joints to it no faster than they can move.
+        settings = IkSettings(max_jump=np.inf, max_slide=np.inf)
+        self._ik = DampedLeastSquaresIk(robot.robot, robot.tool_link, settings=settings)
         chain = set(self._ik.chain.joint_indices)
         slides = np.flatnonzero(~robot.robot.is_revolute)
         self._fingers = np.array([k for k in slides if k not in chain], np.intp)

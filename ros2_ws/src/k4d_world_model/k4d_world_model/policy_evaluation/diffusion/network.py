@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from k4d_world_model.policy_evaluation.diffusion.architecture import PolicyArchitecture
 from k4d_world_model.policy_evaluation.diffusion.tool_goals import TOOL_NUMBERS
 
-_PIXEL_NUMBERS = 13  # colour, colour less the object's, less the target's, point, whether it is in the workspace
+# Colour, point, whether it is in the workspace, and for object and target: the difference from its colour, that squared
+# and summed, and the cosine of the angle to it, which light and shade change least.
+_PIXEL_NUMBERS = 7 + 2 * 5
 _TIME_NUMBERS = 64
 
 
@@ -96,8 +98,12 @@ class PolicyNetwork(nn.Module):
 
     @staticmethod
     def _pixel_numbers(batch: SeenBatch, points: Tensor, inside: Tensor) -> Tensor:
-        others = [batch.rgb - batch.colours[:, k, :, None, None] for k in range(2)]
-        return torch.cat([batch.rgb - 0.5, *others, points / 3.0, inside.to(batch.rgb)], dim=1)
+        numbers = [batch.rgb - 0.5, points / 3.0, inside.to(batch.rgb)]
+        for colour in batch.colours.unbind(dim=1):
+            difference = batch.rgb - colour[..., None, None]
+            alike = torch.cosine_similarity(batch.rgb, colour[..., None, None].expand_as(batch.rgb), dim=1)
+            numbers += [difference, difference.square().sum(dim=1, keepdim=True), 4.0 * alike[:, None] - 3.0]
+        return torch.cat(numbers, dim=1)
 
 
 class _Block(nn.Module):

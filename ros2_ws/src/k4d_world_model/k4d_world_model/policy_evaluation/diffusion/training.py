@@ -123,10 +123,11 @@ def held_out_error(network: PolicyNetwork, frames: Frames, chosen: NDArray[np.in
     generator = torch.Generator().manual_seed(seed)
     distances: list[Tensor] = []
     for part in np.array_split(chosen, max(1, len(chosen) // _MEASURED_AT_ONCE)):
-        seen, keypoints = network.encode(frames.batch(part))
+        batch = frames.batch(part)
+        seen, keypoints = network.encode(batch.seen)
         goals = sample_goals(network, seen, min(SAMPLING_STEPS, network.architecture.diffusion_steps), generator)
-        goal = (goals - frames.goals(part))[..., :3].norm(dim=-1).mean(dim=-1, keepdim=True)
-        mark = (keypoints[:, :2] - network.normalised(frames.marks(part))).norm(dim=-1)
+        goal = (goals - batch.goals)[..., :3].norm(dim=-1).mean(dim=-1, keepdim=True)
+        mark = (keypoints[:, :2] - network.normalised(batch.marks)).norm(dim=-1)
         distances.append(torch.cat([goal, mark], dim=-1) * network.architecture.scale)
     goal, thing, target = torch.cat(distances).median(dim=0).values.tolist()
     return HeldOutError(goal, thing, target, len(chosen))
@@ -167,12 +168,13 @@ class _Draws:
 def _losses(network: PolicyNetwork, frames: Frames, draws: _Draws) -> tuple[Tensor, Tensor]:
     """Mean squared errors of goals freed from noise, and of the first two keypoints."""
     chosen = draws.frames()
-    seen, keypoints = network.encode(frames.batch(chosen, draws.generator))
-    goals = frames.goals(chosen).repeat_interleave(draws.per_frame, dim=0)
+    batch = frames.batch(chosen, draws.generator)
+    seen, keypoints = network.encode(batch.seen)
+    goals = batch.goals.repeat_interleave(draws.per_frame, dim=0)
     steps = network.architecture.diffusion_steps
     level = torch.randint(steps, (len(goals),), generator=draws.noise)
     noise = torch.randn(goals.shape, generator=draws.noise)
     noisy = draws.scheduler.add_noise(goals, noise, level)
     clean = network.denoise(noisy, level, seen.repeat_interleave(draws.per_frame, dim=0))
-    marks = network.normalised(frames.marks(chosen))
+    marks = network.normalised(batch.marks)
     return (clean - goals).square().mean(), (keypoints[:, :2] - marks).square().mean()

@@ -39,13 +39,12 @@ def main() -> int:
 def play(environment: Any, policy: Any, seed: int, noise: float) -> dict[str, Any]:
     """One episode of a scripted policy: Gaussian noise of standard deviation ``noise`` on each action, then clipped.
 
+    Where everything stands was drawn when the environment was made with its seed; resetting it changes nothing of that.
     It ends with the first step at which the environment calls the task done, or with the environment's own limit.
     """
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    # Draws where everything stands by the seed, instead of leaving it where the class has it.
-    environment._freeze_rand_vec = False
     observation, _ = environment.reset()
     for step in range(1, environment.max_path_length + 1):
         action = policy.get_action(observation)

@@ -28,6 +28,7 @@ from k4d_world_model.policy_evaluation.diffusion.training import PolicyTrainingC
 from k4d_world_model.policy_evaluation.diffusion_policy import DiffusionPolicyConfig
 from k4d_world_model.policy_evaluation.metaworld.study import StudyConfig
 from k4d_world_model.policy_evaluation.remote_policy import RemotePolicyConfig
+from k4d_world_model.policy_evaluation.set_up import read_set_up
 from k4d_world_model.ros.plan_gate_config import PlanGateNodeConfig
 from k4d_world_model.ros.playback_config import PlaybackNodeConfig
 from k4d_world_model.ros.prediction_config import PredictionNodeConfig
@@ -132,6 +133,10 @@ def test_every_configuration_is_valid(path: Path, tmp_path: Path) -> None:
         assert read_configuration(path, StudyConfig)
     elif kind == "scenes":
         assert read_configuration(path, SceneConfig)
+    elif kind == "set_ups":
+        set_up = read_set_up(path)
+        assert (set_up.name, set_up.rendering.samples) == (path.stem, 0)
+        assert all((path.parent / name).exists() for name in (set_up.robot, set_up.scene))
     elif kind == "world_models":
         config = read_configuration(path, WorldModelConfig)
         for name in filter(None, (config.checkpoint, config.architecture)):

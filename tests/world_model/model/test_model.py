@@ -12,6 +12,7 @@ from k4d_kinematics import ToolPath
 from k4d_world_model import prediction
 from k4d_world_model.dataset.normalization import Normalization
 from k4d_world_model.errors import (
+    ArchitectureError,
     CanceledError,
     CheckpointError,
     ConditioningError,
@@ -58,6 +59,20 @@ def test_a_rollout_has_everything(moves, conditioning):
     assert dict(provenance.versions)["torch"] == torch.__version__
     assert provenance.computation_time > 0
     assert provenance.peak_memory_bytes > 1e6
+
+
+def test_other_numbers_of_frames_share_the_weights(moves, conditioning, make_conditioning):
+    longer = moves.with_frames(17)
+    assert longer.predict(make_conditioning(17, 16, 24), seed=11).valid.shape == longer.frame_shape == (17, 16, 24)
+    assert longer.weights_sha256 == moves.weights_sha256
+    same = moves.with_frames(9).predict(conditioning, seed=11)
+    np.testing.assert_array_equal(same.rgb, moves.predict(conditioning, seed=11).rgb)
+    with pytest.raises(ArchitectureError, match="got 6"):
+        moves.with_frames(6)
+    moves.close()
+    assert longer.predict(make_conditioning(17, 16, 24), seed=11)
+    with pytest.raises(WorldModelError, match="was closed"):
+        moves.with_frames(9)
 
 
 def test_the_same_seed_gives_the_same_rollout_another_one_another(published_folder, make_conditioning):

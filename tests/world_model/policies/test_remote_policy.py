@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,17 @@ import pytest
 from PIL import Image
 from websockets.sync.server import ServerConnection
 
+from k4d_kinematics import ConfiguredRobot
 from k4d_kinematics.configuration import from_mapping
 from k4d_kinematics.errors import ConfigurationError
-from k4d_world_model.errors import PolicyError, RemotePolicyError
+from k4d_world_model.errors import PolicyError, PolicyRunError, RemotePolicyError
+from k4d_world_model.policy_evaluation.opening import open_policy
 from k4d_world_model.policy_evaluation.policy import Briefing, Observation
 from k4d_world_model.policy_evaluation.remote.connection import ServerAddress
 from k4d_world_model.policy_evaluation.remote.pictures import letterbox
 from k4d_world_model.policy_evaluation.remote_policy import GripperMeaning, RemotePolicy, RemotePolicyConfig
 
+ROOT = Path(__file__).resolve().parents[3]
 BRIEFING = Briefing(3, "The robot picks up the red box and puts it on the blue disc.")
 GREETING = {"image_resolution": [10, 21], "needs_wrist_camera": True, "n_external_cameras": 1,
             "needs_stereo_camera": False, "needs_session_id": False, "action_space": "joint_position"}  # fmt: skip
@@ -214,3 +218,14 @@ def test_configurations_that_cannot_be_meant_are_named(change: dict[str, Any], m
     content = {"name": "far", "server": {"url": "ws://127.0.0.1:8000"}, "joints": ["a"]} | change
     with pytest.raises((PolicyError, ConfigurationError), match=message):
         from_mapping(content, RemotePolicyConfig)
+
+
+def test_policies_of_yaml_files_open_by_name(tmp_path: Path) -> None:
+    robot: ConfiguredRobot = None  # type: ignore[assignment]  # a remote policy knows no robot
+    path = ROOT / "config/policies/remote_roboarena.yaml"
+    assert open_policy(f"remote:{path}", robot).name == "roboarena"
+    (tmp_path / "bad.yaml").write_text("name: far\njoints: [a]\nserver: {url: 'http://x'}\n")
+    for spec, message in (("remote", "needs the YAML file"), (f"remote:{tmp_path / 'bad.yaml'}", "url must be ws"),
+                          (f"diffusion:{tmp_path / 'none.yaml'}", "cannot be read")):  # fmt: skip
+        with pytest.raises(PolicyRunError, match=message):
+            open_policy(spec, robot)

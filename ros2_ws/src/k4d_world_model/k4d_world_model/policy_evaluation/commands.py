@@ -11,8 +11,8 @@ Array = NDArray[np.float64]
 
 # Seconds between two commands of a controller, in every world.
 PERIOD = 0.05
-# Commands between two frames of a run's footage, at most where a world model has as many frames.
-FRAME_STEP = 4
+# Commands between two predicted frames, at most where a world model has as many, and between two of true footage.
+PREDICTED_STEP, FOOTAGE_STEP = 4, 8
 
 
 def led(chunk: ActionChunk, robot: Robot, here: Array) -> Array:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from k4d_kinematics.pictures import side_by_side, write_video
 from k4d_world_model.dataset.storage.video_files import decode_pictures
+from k4d_world_model.policy_evaluation.commands import PERIOD
 from k4d_world_model.policy_evaluation.run_row import RunRow, row_path
 
 MOST_VIDEOS = 24
@@ -36,7 +37,7 @@ def write_disagreements(out: Path, rows: Sequence[RunRow]) -> list[Path]:
             kind = "false_success" if imagined.success else "false_failure"
             path = folder / f"{kind}_{true.set_up}_{true.policy}_{true.seed}.mp4"
             films = [decode_pictures(film.read_bytes(), str(film)) for film in paths]
-            write_video(path, _beside(films), _RATE_HZ)
+            write_video(path, _beside(films, (true.commands * PERIOD, imagined.commands * PERIOD)), _RATE_HZ)
             written.append(path)
     return written
 
@@ -53,10 +54,16 @@ def _in_turn(rows: Sequence[RunRow]) -> list[tuple[RunRow, RunRow]]:
     return [pair for _, _, pair in sorted(ranked, key=lambda one: one[:2])]
 
 
-def _beside(films: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    """Pictures with both films, evenly stretched to the longer one's number of frames."""
-    count = max(map(len, films))
-    chosen = [film[np.linspace(0, len(film) - 1, count).round().astype(int)] for film in films]
+def _beside(films: list[NDArray[np.uint8]], durations: tuple[float, float]) -> list[NDArray[np.uint8]]:
+    """Pictures with both films, in real time; the one that lasts less long ends with its last picture.
+
+    The pictures of a film (T, H, W, 3) are spread evenly over its seconds.
+    """
+    times = np.arange(0.0, max(durations) + 1.0 / _RATE_HZ, 1.0 / _RATE_HZ)
+    chosen = [
+        film[np.round(np.clip(times / max(duration, 1e-9), 0.0, 1.0) * (len(film) - 1)).astype(int)]
+        for film, duration in zip(films, durations, strict=True)
+    ]
     return [
         repeat(side_by_side(pictures), "h w c -> (h f) (w g) c", f=_ENLARGED, g=_ENLARGED)
         for pictures in zip(*chosen, strict=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from k4d_kinematics import ConfiguredRobot, JointTrajectory, Renderer, RenderSettings, tool_path
 from k4d_world_model.conditioning import Conditioning
-from k4d_world_model.policy_evaluation.commands import FRAME_STEP, PERIOD, led
+from k4d_world_model.policy_evaluation.commands import PERIOD, PREDICTED_STEP, led
 from k4d_world_model.policy_evaluation.policy import ActionChunk, Observation
 from k4d_world_model.policy_evaluation.world import Footage
 from k4d_world_model.rollout import Rollout
@@ -24,8 +24,8 @@ Memory = Literal["whole_past", "last_frame"]
 class ImaginedWorld:
     """A run in the predictions of ``models``, one world model with several numbers of frames.
 
-    Each is made by the smallest that shows it in steps of at most FRAME_STEP commands, else by the largest. The robot
-    is taken to be exactly where it is led.
+    Each is made by the smallest that shows it in steps of at most PREDICTED_STEP commands, else by the largest. The
+    robot is taken to be exactly where it is led.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ImaginedWorld:
     def _predict(self) -> Rollout:
         """The future of the start under all commands since."""
         count, start, robot = len(self._commands) - 1, self._start, self._robot
-        enough = [model for model in self._models if FRAME_STEP * (model.frame_shape[0] - 1) >= count]
+        enough = [model for model in self._models if PREDICTED_STEP * (model.frame_shape[0] - 1) >= count]
         model = enough[0] if enough else self._models[-1]
         steps = np.linspace(0.0, count, model.frame_shape[0])
         commanded = JointTrajectory(robot.robot.joint_names, np.arange(count + 1.0), self._commands).resample(steps)

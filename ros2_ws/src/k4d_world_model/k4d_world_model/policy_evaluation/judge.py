@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +10,9 @@ from numpy.typing import NDArray
 from k4d_kinematics import ConfiguredRobot, Renderer, tool_path
 from k4d_world_model.policy_evaluation.table_view import (
     TableView,
-    find_thing,
     find_things,
-    heights_near,
+    hue_likeness,
+    points_near,
     robot_pixels,
     view_table,
 )
@@ -22,20 +23,23 @@ Array = NDArray[np.float64]
 
 # How far from where it is said to be the object may be seen at first, and how near it the robot's tool may touch it.
 _ABOUT, _TOUCHES = 0.04, 0.05
-# How much higher or lower than where it would stand the top of an object that stands may be seen.
-_STANDS = 0.01
+# How much higher or lower than where it would be the top of an object that stands may be seen: enough to tell it from
+# one that hangs, too much to tell it from one that fell over.
+_STANDS = 0.03
+# How far from where it stood a thing that nobody moved may be seen.
+_STAYS = 0.025
 # Of the last frames, in how many a hidden object is looked for.
-_LAST = 6
+_LAST = 3
 
 
 @dataclass(frozen=True)
 class Verdict:
     """A judgement and its reasons. Metres; NaN where the object was not seen.
 
-    seen: whether the object was seen both at first and at last. distance: from its middle to the target's at last, seen
-    from above. displacement: how far it came, seen from above. lift: by how much it was raised at most. contact: how
-    near the tool came to it at least. standing, released: whether it stands on the target's surface at last, and the
-    tool is away from it. ``reason`` says it in words.
+    seen: whether the object was seen at last. distance: from its middle to the target's at last, seen
+    from above. displacement: how far it came, seen from above. lift: by how much it was raised at most, seen at the
+    tool. contact: how near the tool came to what is seen of it, NaN where it never came near. standing, released:
+    whether it stands on the target's surface at last, and the tool is away from it. ``reason`` says it in words.
     """
 
     success: bool
@@ -52,39 +56,50 @@ class Verdict:
 def judge(footage: Footage, goal: Goal, robot: ConfiguredRobot) -> Verdict:
     """The verdict on a run that began as ``goal`` says.
 
-    The object is what stands there in the first frame; later frames show it where something of its colour stands or
-    hangs. It must be seen at last within the goal's tolerance of the target, at the height at which it would stand
-    there, the tool away from it. What the camera does not see counts as not done.
+    The object is what stands there in the first frame, if it is seen. Later it is what stands where nothing else stood,
+    of several things the one that is most like it in height and hue: pictures may be predicted worse than points. It
+    must be seen at last within the goal's tolerance of the target, at the height at which it would stand there, the
+    tool away from it. What the camera does not see at last counts as not done.
     """
     views = list(_views(footage, robot))
     tools = tool_path(robot.robot, robot.tool_link, footage.joints.positions).T_base_tool[:, :3, 3]
-    first = _first_thing(views[0], goal)
-    if first is None:
-        return _unseen("the object is not seen where it is said to be at first")
-    colour = np.median(views[0].rgb[first.pixels], axis=0)
-    things = [first, *(find_thing(view, colour) for view in views[1:])]
+    at_first = find_things(views[0])
+    first = _nearest(at_first, goal)
+    colour = None if first is None else np.median(views[0].rgb[first.pixels], axis=0)
+    others = [thing.centre[:2] for thing in at_first if thing is not first]
+    things = [first, *(_thing_again(view, others, colour, goal) for view in views[1:])]
     last = next((thing for thing in things[: -_LAST - 1 : -1] if thing is not None), None)
-    raised = [_raised(view, tool, colour, goal) for view, tool in zip(views, tools, strict=True)]
     if last is None:
-        return _unseen("the object is not seen at last")
+        nan = float("nan")
+        return Verdict(False, False, nan, nan, nan, nan, False, False, "the object is not seen at last")
+    at_tool = [_at_tool(view, tool, colour, goal) for view, tool in zip(views, tools, strict=True)]
+    is_held = things[-1] is None and at_tool[-1].lift > _STANDS
+    start = np.array(goal.object_base) if first is None else first.centre
+    return _conclude(start, last, goal, tools[-1], at_tool, is_held=is_held)
+
+
+def _conclude(
+    start: Array, last: SceneObject, goal: Goal, tool: Array, at_tool: list["_AtTool"], *, is_held: bool
+) -> Verdict:
+    """The verdict on an object that was seen at last; ``start`` (3,) is where it stood, ``tool`` (3,) ends."""
     distance = float(np.linalg.norm(last.centre[:2] - np.array(goal.target_base[:2])))
-    height = last.centre[2] + last.height / 2 - goal.height - goal.target_base[2]
-    away = float(np.linalg.norm(last.centre - tools[-1]))
-    seen = [(thing, tool) for thing, tool in zip(things, tools, strict=True) if thing is not None]
-    contact = min(float(np.linalg.norm(thing.centre - tool)) for thing, tool in seen)
-    standing, released = abs(height) <= _STANDS, away > _TOUCHES
+    height = float(last.centre[2] + last.height / 2 - goal.height - goal.target_base[2])
+    away = float(np.linalg.norm(last.centre - tool))
+    standing, released = not is_held and abs(height) <= _STANDS, not is_held and away > _TOUCHES
     reasons = []
     if distance > goal.tolerance:
         reasons.append(f"object from the target's middle: {distance:.3f} m, at most {goal.tolerance:.3f} m is valid")
-    if not standing:
+    if is_held:
+        reasons.append(f"the object hangs at the tool, {at_tool[-1].lift:.3f} m higher than it stood")
+    elif not standing:
         reasons.append(f"the object's top is {height:+.3f} m from where it would be")
-    if not released:
+    elif not released:
         reasons.append(f"the tool is {away:.3f} m from the object's middle, more than {_TOUCHES:.3f} m is valid")
-    displacement = float(np.linalg.norm(last.centre[:2] - first.centre[:2]))
-    return Verdict(
-        not reasons, True, distance, displacement, max(raised), contact, standing, released,
-        "; ".join(reasons) or "done",
-    )  # fmt: skip
+    displacement = float(np.linalg.norm(last.centre[:2] - start[:2]))
+    lift = max(part.lift for part in at_tool)
+    contact = min((part.distance for part in at_tool if not np.isnan(part.distance)), default=float("nan"))
+    reason = "; ".join(reasons) or "done"
+    return Verdict(not reasons, True, distance, displacement, lift, contact, standing, released, reason)
 
 
 def _views(footage: Footage, robot: ConfiguredRobot) -> Iterator[TableView]:
@@ -94,20 +109,40 @@ def _views(footage: Footage, robot: ConfiguredRobot) -> Iterator[TableView]:
         yield view_table(rgb, points, footage.T_cam_base, mask)
 
 
-def _first_thing(view: TableView, goal: Goal) -> SceneObject | None:
+def _nearest(things: list[SceneObject], goal: Goal) -> SceneObject | None:
     """What stands nearest to where the goal says that its object is, within _ABOUT; None where nothing does."""
     middle = np.array(goal.object_base)
-    things = [(float(np.linalg.norm(thing.centre - middle)), thing) for thing in find_things(view)]
-    apart, thing = min(things, key=lambda pair: pair[0], default=(np.inf, None))
+    by_distance = [(float(np.linalg.norm(thing.centre - middle)), thing) for thing in things]
+    apart, thing = min(by_distance, key=lambda pair: pair[0], default=(np.inf, None))
     return thing if apart < _ABOUT else None
 
 
-def _raised(view: TableView, tool: Array, colour: Array, goal: Goal) -> float:
-    """By how much the top of what hangs at the tool is above the top of the object where it stood; 0 where nothing."""
-    heights = heights_near(view, colour, tool, goal.radius + _TOUCHES)
-    return max(0.0, float(heights.max(initial=0.0)) - goal.height)
+def _thing_again(view: TableView, others: list[Array], colour: Array | None, goal: Goal) -> SceneObject | None:
+    """The object in a later frame: what does not stand where one of the ``others`` (2,) stood; None where nothing."""
+
+    def resemblance(thing: SceneObject) -> float:
+        higher = thing.centre[2] + thing.height / 2 - view.table - goal.height
+        alike = 0.0 if colour is None else float(hue_likeness(view.rgb[thing.pixels], colour).mean())
+        return (0.3 + alike) * float(np.exp(-np.square(higher / _STANDS)))
+
+    new = [
+        thing
+        for thing in find_things(view)
+        if all(np.linalg.norm(thing.centre[:2] - other) > _STAYS for other in others)
+    ]
+    return max(new, key=resemblance, default=None)
 
 
-def _unseen(reason: str) -> Verdict:
-    nan = float("nan")
-    return Verdict(False, False, nan, nan, nan, nan, False, False, reason)
+class _AtTool(NamedTuple):
+    """What of the object is seen about the tool: how much higher its top is than where it stood, how near it is."""
+
+    lift: float
+    distance: float
+
+
+def _at_tool(view: TableView, tool: Array, colour: Array | None, goal: Goal) -> _AtTool:
+    points = np.zeros((0, 3)) if colour is None else points_near(view, colour, tool, goal.radius + _TOUCHES)
+    if not len(points):
+        return _AtTool(0.0, float("nan"))
+    lift = float(points[:, 2].max()) - view.table - goal.height
+    return _AtTool(max(0.0, lift), float(np.linalg.norm(points - tool, axis=-1).min()))

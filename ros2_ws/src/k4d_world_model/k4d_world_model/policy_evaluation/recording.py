@@ -29,4 +29,4 @@ def recorded_targets(scene: Scene, sigma: float) -> JointTrajectory:
         controller.lead(action)
         targets.append(data.ctrl[scene.servos].copy())
     times = PERIOD * np.arange(1, len(targets) + 1)
-    return JointTrajectory(scene.robot.robot.joint_names, times, np.array(targets))
+    return JointTrajectory(scene.robot.robot.joint_names, times, np.array(targets, np.float64))

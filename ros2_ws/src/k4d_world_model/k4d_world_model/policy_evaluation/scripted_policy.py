@@ -1,4 +1,4 @@
-"""A scripted pick and place that sees where things are, well or badly, and looks again after each step."""
+"""A scripted pick and place that sees where things are, well or badly, and looks whether it holds them."""
 
 import re
 
@@ -10,7 +10,7 @@ from k4d_simulation.layout import TARGET_RADIUS
 from k4d_simulation.objects import COLOURS
 from k4d_world_model.errors import PolicyError
 from k4d_world_model.policy_evaluation.policy import ActionChunk, Briefing, Observation
-from k4d_world_model.policy_evaluation.table_view import TableView, find_disc, find_thing, hangs_near, view_observation
+from k4d_world_model.policy_evaluation.table_view import TableView, find_disc, find_thing, is_near, view_observation
 from k4d_world_model.policy_evaluation.tool_script import ToolScript
 
 Array = NDArray[np.float64]
@@ -18,12 +18,11 @@ Array = NDArray[np.float64]
 _FAST, _SLOW = 0.4, 0.2  # m/s
 _CARRY_HEIGHT, _ABOVE = 0.17, 0.06  # above the table, and above all that is seen on it
 _HAND = 0.06  # how far from the tool what it holds is looked for
-_PLACED = 0.04  # how far from the disc's middle a thing may be
 _TASK = re.compile(r"picks up the (\w+) \w+ and puts it on the (\w+) disc")
 
 
 class ScriptedPolicy:
-    """Picks up what the task names and puts it on the disc that it names; tries again what failed.
+    """Picks up what the task names and puts it on the disc that it names; a grasp that failed is tried again.
 
     It finds things by their colours in the picture and their places in the points, like a simple perception. What it
     believes of a place is off by a normal error of ``noise`` metres along x and y, drawn at each look.
@@ -81,7 +80,7 @@ class ScriptedPolicy:
 
     def _place(self, observation: Observation, view: TableView) -> ActionChunk:
         script = ToolScript(self._robot, observation)
-        if not hangs_near(view, self._colour, script.place, _HAND):
+        if not is_near(view, self._colour, script.place, _HAND):
             return self._grasp(observation, view)
         assert self._target is not None
         above, below = (np.array([*self._target, height]) for height in (script.place[2], self._grasp_height + 0.006))
@@ -91,15 +90,7 @@ class ScriptedPolicy:
         script.hold(0.3, open=1.0)
         script.move(above, speed=_FAST, open=1.0)
         script.hold(0.1, open=1.0)
-        self._next = self._check
-        return script.chunk()
-
-    def _check(self, observation: Observation, view: TableView) -> ActionChunk:
-        thing = find_thing(view, self._colour)
-        assert self._target is not None
-        if thing is None or np.linalg.norm(thing.centre[:2] - self._target) < _PLACED:
-            return self._give_up(observation)
-        return self._grasp(observation, view)
+        return script.chunk(done=True)
 
     def _give_up(self, observation: Observation) -> ActionChunk:
         """To stay and say that nothing is left to do."""

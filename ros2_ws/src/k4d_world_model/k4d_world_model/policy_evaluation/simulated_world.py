@@ -13,7 +13,7 @@ from k4d_simulation.rendering import RenderingSettings, SceneRenderer
 from k4d_simulation.scene import Scene
 from k4d_simulation.success import INSIDE, Outcome, check_success
 from k4d_world_model.errors import PolicyError
-from k4d_world_model.policy_evaluation.commands import FRAME_STEP, PERIOD, led
+from k4d_world_model.policy_evaluation.commands import FOOTAGE_STEP, PERIOD, led
 from k4d_world_model.policy_evaluation.policy import ActionChunk, Observation
 from k4d_world_model.policy_evaluation.world import Footage, Goal
 
@@ -98,9 +98,9 @@ class SimulatedWorld:
             self._states.append(self._data.qpos.copy())
 
     def footage(self) -> Footage:
-        """See ``World``; every FRAME_STEP-th state and the last."""
+        """See ``World``; every FOOTAGE_STEP-th state and the last."""
         scene = self._stage.scene
-        chosen = np.unique(np.append(np.arange(0, len(self._states), FRAME_STEP), len(self._states) - 1))
+        chosen = np.unique(np.append(np.arange(0, len(self._states), FOOTAGE_STEP), len(self._states) - 1))
         states = np.array(self._states)[chosen]
         seen = [self._stage.look(self._shown(state)) for state in states]
         joints = JointTrajectory(scene.robot.robot.joint_names, chosen * PERIOD, scene.positions(states))

@@ -22,11 +22,9 @@ _NEAREST, _FARTHEST = 0.2, 0.95
 _SAME_HUE, _SAME_BRIGHTNESS = 0.16, 0.25
 _LEAST_SATURATION = 0.15
 _FEWEST_PIXELS = 4
-# Metres above the table from which on something does not stand on it.
-_HANGS = 0.04
 _ROBOT_MARGIN_PX = 2
-# How fine a disc's middle is looked for, and how wide the ring about it is that must look otherwise.
-_GRID, _RING = 0.01, 0.02
+# How fine a disc's middle is looked for at first and at last, and how wide the ring is that must look otherwise.
+_GRIDS, _RING = (0.02, 0.005), 0.02
 
 
 class TableView(NamedTuple):
@@ -136,27 +134,29 @@ def find_disc(view: TableView, named: Array, radius: float) -> Array | None:
     if len(seeds) < _FEWEST_PIXELS:
         return None
     low, high = seeds.min(axis=0), seeds.max(axis=0)
-    centres = np.stack(np.meshgrid(*(np.arange(a, b + _GRID, _GRID) for a, b in zip(low, high, strict=True))), -1)
-    centres = centres.reshape(-1, 2)
-    apart = np.linalg.norm(xy - centres[:, None], axis=-1)  # (n, pixels)
-    inside, around = apart < radius, (apart >= radius) & (apart < radius + _RING)
-    score = _mean(weight, inside) - _mean(weight, around)
-    best = score >= score.max() - 0.02
-    return np.asarray(centres[best].mean(axis=0))
+    best = (low + high) / 2
+    for step in _GRIDS:
+        centres = np.stack(np.meshgrid(*map(np.arange, low, high + step, (step, step))), axis=-1).reshape(-1, 2)
+        apart = np.linalg.norm(xy - centres[:, None], axis=-1)  # (n, pixels)
+        around = (apart >= radius) & (apart < radius + _RING)
+        score = _mean(weight, apart < radius) - _mean(weight, around)
+        best = centres[score >= score.max() - 0.02].mean(axis=0)
+        low, high = best - step, best + step
+    return np.asarray(best)
 
 
 def _mean(weight: Array, chosen: Mask) -> Array:
     """Of each row of ``chosen`` (n, pixels) the mean weight, less where it has few pixels."""
-    return np.asarray((chosen * weight).sum(axis=1) / np.maximum(chosen.sum(axis=1), 2 * _FEWEST_PIXELS))
+    return np.asarray((chosen @ weight) / np.maximum(chosen.sum(axis=1), 2 * _FEWEST_PIXELS))
 
 
-def heights_near(view: TableView, named: Array, place: Array, reach: float) -> Array:
-    """Metres above the table (n,) of points of a colour (3,) within ``reach`` metres of a place (3,)."""
+def points_near(view: TableView, named: Array, place: Array, reach: float) -> Array:
+    """Points (n, 3) in the base frame of a colour (3,), not the robot's, within ``reach`` metres of a place (3,)."""
     with np.errstate(invalid="ignore"):
         close = np.linalg.norm(view.points_base - place, axis=-1) < reach
-    return view.heights[close & ~view.is_robot & (hue_likeness(view.rgb, named) > 0.5)]
+    return np.asarray(view.points_base[close & ~view.is_robot & (hue_likeness(view.rgb, named) > 0.5)])
 
 
-def hangs_near(view: TableView, named: Array, place: Array, reach: float) -> bool:
-    """Whether something of a colour (3,) is off the table within ``reach`` metres of a place (3,)."""
-    return np.count_nonzero(heights_near(view, named, place, reach) > _HANGS) >= _FEWEST_PIXELS
+def is_near(view: TableView, named: Array, place: Array, reach: float) -> bool:
+    """Whether something of a colour (3,) is seen within ``reach`` metres of a place (3,)."""
+    return len(points_near(view, named, place, reach)) >= _FEWEST_PIXELS

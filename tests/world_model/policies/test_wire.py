@@ -74,6 +74,11 @@ def test_what_is_no_message_is_refused(data: bytes) -> None:
         unpack(data)
 
 
+def test_numbers_beyond_their_type_are_refused(plain: Any) -> None:
+    with pytest.raises(WireError):
+        unpack(plain.encode({"__npgeneric__": True, "data": 300, "dtype": "|u1"}))
+
+
 def test_a_length_that_nobody_sent_is_refused_without_taking_memory() -> None:
     with pytest.raises(WireError):
         unpack(struct.pack(">BI", 0xDD, 2**32 - 1))

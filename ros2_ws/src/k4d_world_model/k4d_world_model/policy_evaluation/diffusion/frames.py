@@ -19,7 +19,8 @@ S = TypeVar("S", bound=np.generic)
 _BRIGHTNESS, _TINT = 0.15, 0.05  # share of all colours, and of each channel
 _POINT_NOISE, _STATE_NOISE = 0.001, 0.02  # metres; units of the tool's numbers
 # What a mirror image in the plane y = 0 of the base frame turns round: y, and the sine of the turn about the vertical.
-_MIRRORED_POINT, _MIRRORED_TOOL = np.float32([1, -1, 1]), np.float32([1, -1, 1, 1, -1, 1])
+_MIRRORED_POINT = np.array([1, -1, 1], np.float32)
+_MIRRORED_TOOL = np.array([1, -1, 1, 1, -1, 1], np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -83,7 +83,8 @@ class PolicyNetwork(nn.Module):
         condition = seen + self.level(get_timestep_embedding(level, _TIME_NUMBERS))
         for block in self.blocks:
             x = block(x, condition)
-        return rearrange(self.goals(torch.relu(x)), "b (t n) -> b t n", n=TOOL_NUMBERS)
+        goals: Tensor = rearrange(self.goals(torch.relu(x)), "b (t n) -> b t n", n=TOOL_NUMBERS)
+        return goals
 
     def normalised(self, points: Tensor) -> Tensor:
         """Points (..., 3) in metres, normalised as positions of goals are."""

@@ -75,7 +75,12 @@ def run_study(config: StudyConfig, meta_world: MetaWorldProcess, out: Path, watc
     unknown = [task for task in config.tasks if task not in meta_world.tasks]
     if unknown:
         raise MetaWorldError(f"unknown tasks {', '.join(unknown)}; Meta-World has {', '.join(meta_world.tasks)}")
-    recipe = {"metaworld": meta_world.metaworld, "mujoco": meta_world.mujoco, "seed": config.seed, "runs": config.runs}
+    recipe: dict[str, str | int] = {
+        "metaworld": meta_world.metaworld,
+        "mujoco": meta_world.mujoco,
+        "seed": config.seed,
+        "runs": config.runs,
+    }
     paths = {(task, noise): out / f"{task}_noise{noise:g}.json" for task in config.tasks for noise in config.noises}
     missing = [cell for cell, path in paths.items() if not path.exists()]
     seeds = range(config.seed, config.seed + 2 * config.runs)

@@ -35,7 +35,7 @@ def unpack(data: bytes) -> Any:
         return _checked(msgpack.unpackb(data, object_hook=_numbers, ext_hook=_refuse_extension, strict_map_key=True))
     except WireError:
         raise
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         raise WireError(f"is no msgpack message: {error or type(error).__name__}") from error
 
 
@@ -85,7 +85,8 @@ def _dtype(content: dict[str, Any]) -> np.dtype[Any]:
     name = content.get("dtype")
     if name not in DTYPES:
         raise WireError(f"arrays must be of one of {', '.join(DTYPES)}, got {name!r}")
-    return np.dtype(name)
+    dtype: np.dtype[Any] = np.dtype(name)
+    return dtype
 
 
 def _refuse_extension(code: int, data: bytes) -> NoReturn:

@@ -42,6 +42,8 @@ def test_no_runs_tell_nothing() -> None:
         ((0.9, 0.5, 0.1), (0.1, 0.2, 0.3), (0.8 + 0.4 + 0.8) / 3),
         # A tie where the truth has none: "worse than" is missed once, by the policy that is worse.
         ((0.7, 0.4), (0.5, 0.5), (0.0 + 0.3) / 2),
+        # The third is thought the best, the others equal: 0.5, then 0.4 rather than 0.1 for the second, 0.5.
+        ((0.9, 0.5, 0.4), (0.5, 0.5, 0.6), (0.5 + 0.4 + 0.5) / 3),
     ],
 )
 def test_mmrv_is_as_worked_out_by_hand(truth: tuple[float, ...], imagined: tuple[float, ...], mmrv: float) -> None:

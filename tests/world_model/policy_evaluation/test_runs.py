@@ -32,7 +32,7 @@ class Blind:
         pass
 
     def act(self, observation: Observation) -> ActionChunk:
-        raise ZeroDivisionError("it sees nothing")
+        raise ConnectionError("it sees nothing")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_the_expert_succeeds_in_truth_and_not_where_nothing_moves(evaluated: tup
 def test_a_run_that_fails_is_invalid_with_its_reason(evaluated: tuple[PolicyEvaluation, Path]) -> None:
     rows = [row for row in evaluated[0].rows if row.policy == "blind"]
     assert [row.world for row in rows] == ["truth", "imagined"]
-    assert {(row.invalid, row.success) for row in rows} == {("ZeroDivisionError: it sees nothing", None)}
+    assert {(row.invalid, row.success) for row in rows} == {("ConnectionError: it sees nothing", None)}
     assert evaluated[0].expected == len(evaluated[0].rows) == 4
 
 
@@ -140,6 +140,14 @@ def test_unusable_requests_are_refused(
         evaluate_policies(policies, [set_up], runs, tmp_path / "out", settings)
 
 
+def test_a_model_of_another_size_is_refused_before_anything_runs(settings: EvaluationSettings, tmp_path: Path) -> None:
+    with pytest.raises(
+        PolicyRunError, match=r"easy has pictures of .* \(96, 144\), the model frozen_world .* \(48, 72\)"
+    ):
+        evaluate_policies(["replay"], [CONFIG / "set_ups" / "easy.yaml"], 1, tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("x")
     with pytest.raises(PolicyRunError, match=r"must be empty or hold protocol\.json"):
@@ -181,3 +189,17 @@ def test_set_ups_that_cannot_be_are_refused(set_up: Path, tmp_path: Path) -> Non
         with pytest.raises(PolicyRunError, match=message) as refused:
             read_set_up(tmp_path / "bad.yaml")
         assert "bad.yaml" in str(refused.value)
+
+
+def test_no_set_up_begins_with_a_scene_of_a_source_or_of_another_set_up() -> None:
+    taken: list[tuple[str, range]] = []
+    for path in sorted((CONFIG / "sources").glob("*.yaml")):
+        content = yaml.safe_load(path.read_text())
+        if content["source"] == "simulation":
+            taken.append((path.name, range(content["seed"], content["seed"] + content["episodes"])))
+    assert len(taken) >= 6
+    for path in sorted((CONFIG / "set_ups").glob("*.yaml")):
+        seed = read_set_up(path).seed
+        runs = range(seed, seed + 1000)
+        assert not [name for name, seeds in taken if max(seeds[0], runs[0]) <= min(seeds[-1], runs[-1])]
+        taken.append((path.name, runs))

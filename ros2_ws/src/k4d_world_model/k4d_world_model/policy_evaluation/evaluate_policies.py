@@ -14,7 +14,7 @@ from k4d_world_model.policy_evaluation.evaluation_settings import EvaluationSett
 from k4d_world_model.policy_evaluation.opening import open_policy
 from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow, read_row, row_path
 from k4d_world_model.policy_evaluation.run_work import RunTask, run_state
-from k4d_world_model.policy_evaluation.set_up import read_set_up
+from k4d_world_model.policy_evaluation.set_up import SetUpConfig, read_set_up
 from k4d_world_model.world_model import open_world_model
 
 Watch = Callable[[Iterator[Outcome], int], Iterable[Outcome]]
@@ -54,8 +54,9 @@ def evaluate_policies(
     this machine do the rest, or with ``ray`` a cluster's. ``watch`` is handed the outcomes as they come, and how many
     states there are, and passes them on. With ``report_only`` nothing is run.
 
-    Raises PolicyRunError for no runs, names that come twice, and an ``out`` that was begun by another protocol (every
-    difference is named); and what opening the model and the policies raises.
+    Raises PolicyRunError for no runs, names that come twice, set-ups whose pictures are not of the model's size, and an
+    ``out`` that was begun by another protocol (every difference is named); and what opening the model and the policies
+    raises.
     """
     if runs < 1 or workers < 1:
         raise PolicyRunError(f"runs and workers must be at least 1, got {runs} and {workers}")
@@ -65,12 +66,12 @@ def evaluate_policies(
     for what, given, unique in (("policies", policy_names, len(policies)), ("set_ups", names, len(set_ups))):
         if not given or len(set(given)) != unique:
             raise PolicyRunError(f"{what} must be at least one, none twice, got {', '.join(given) or 'none'}")
-    model = open_world_model(settings.model)
-    values = protocol(settings, model.weights_sha256, dict(zip(names, configs, strict=True)))
-    model.close()
+    weights_sha256 = _checked_model(settings, tuple(configs.values()))
+    values = protocol(settings, weights_sha256, dict(zip(names, configs, strict=True)))
     out.mkdir(parents=True, exist_ok=True)
     digest = agree(out, values)
-    settings = replace(settings, model=settings.model.resolve())
+    cache = None if settings.cache is None else settings.cache.resolve()
+    settings = replace(settings, model=settings.model.resolve(), cache=cache)  # workers may start elsewhere
     tasks = [
         RunTask(f"{config.name}_{seed}", str(out.resolve()), str(path), config.name, seed, tuple(policies), settings)
         for k in range(0 if report_only else runs)
@@ -107,6 +108,22 @@ def _names(policies: Sequence[str], set_up: Path | None, settings: EvaluationSet
         return ()
     robot = configured_robot(set_up.parent / read_set_up(set_up).robot, settings.cache)
     return tuple(open_policy(spec, robot).name for spec in policies)
+
+
+def _checked_model(settings: EvaluationSettings, set_ups: tuple[SetUpConfig, ...]) -> str:
+    """The hash of the model's weights. Raises what opening raises, and PolicyRunError for set-ups of another size."""
+    model = open_world_model(settings.model)
+    size = model.frame_shape[1:]
+    for config in set_ups:
+        if (config.height, config.width) != size:
+            raise PolicyRunError(
+                f"set-up {config.name} has pictures of (height, width) {(config.height, config.width)}, the model "
+                f"{model.config.name} predicts {size}"
+            )
+    for count in settings.frames:
+        model.with_frames(count).close()
+    model.close()
+    return model.weights_sha256
 
 
 def _outcomes(tasks: Sequence[RunTask], workers: int, ray: str) -> Generator[Outcome]:

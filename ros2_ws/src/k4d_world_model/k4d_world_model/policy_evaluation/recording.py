@@ -28,5 +28,5 @@ def recorded_targets(scene: Scene, sigma: float) -> JointTrajectory:
     for action in actions:
         controller.lead(action)
         targets.append(data.ctrl[scene.servos].copy())
-    times = PERIOD * np.arange(1, len(targets) + 1)
+    times = PERIOD * np.arange(1.0, len(targets) + 1.0)
     return JointTrajectory(scene.robot.robot.joint_names, times, np.array(targets, np.float64))

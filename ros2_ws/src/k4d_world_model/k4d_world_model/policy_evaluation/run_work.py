@@ -17,7 +17,7 @@ from k4d_world_model.errors import PolicyError
 from k4d_world_model.policy_evaluation.closed_loop import LoopEnd, run_policy
 from k4d_world_model.policy_evaluation.evaluation_settings import EvaluationSettings
 from k4d_world_model.policy_evaluation.imagined_world import ImaginedWorld
-from k4d_world_model.policy_evaluation.judge import judge
+from k4d_world_model.policy_evaluation.judge import Verdict, judge
 from k4d_world_model.policy_evaluation.opening import open_policy
 from k4d_world_model.policy_evaluation.policy import Briefing, Policy
 from k4d_world_model.policy_evaluation.recording import recorded_targets
@@ -25,7 +25,7 @@ from k4d_world_model.policy_evaluation.replay_policy import ReplayPolicy
 from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow, WorldName, row_path, write_row, write_whole
 from k4d_world_model.policy_evaluation.set_up import read_set_up
 from k4d_world_model.policy_evaluation.simulated_world import SimulatedStage, SimulatedWorld
-from k4d_world_model.policy_evaluation.world import Goal, RunStart, World
+from k4d_world_model.policy_evaluation.world import Footage, RunStart
 from k4d_world_model.world_model import WorldModel, open_world_model
 
 VIDEO_CRF = 18
@@ -96,42 +96,37 @@ def imagine(
 def _run_both(task: RunTask, stage: SimulatedStage, policy: Policy) -> None:
     robot = stage.scene.robot
 
-    def in_truth() -> RunRow:
+    def in_truth() -> tuple[RunRow, Footage]:
         world = SimulatedWorld(stage)
         end = run_policy(policy, world, run_start(stage, policy, task.seed).briefing, task.settings.limits)
-        row = _row(task, policy, "truth", end, world, stage.goal(), robot)
-        said = world.outcome
-        return replace(row, checker=said.success, checker_reason=said.reason, checker_distance=said.distance)
+        said, footage = world.outcome, world.footage()
+        row = _row(task, policy, "truth", end, judge(footage, stage.goal(), robot))
+        return replace(row, checker=said.success, checker_reason=said.reason, checker_distance=said.distance), footage
 
-    def in_prediction() -> RunRow:
+    def in_prediction() -> tuple[RunRow, Footage]:
         start = run_start(stage, policy, task.seed)
         end, world = imagine(policy, start, robot, task.settings)
-        return _row(task, policy, "imagined", end, world, start.goal, robot)
+        footage = world.footage()
+        return _row(task, policy, "imagined", end, judge(footage, start.goal, robot)), footage
 
-    runs: tuple[tuple[WorldName, Callable[[], RunRow]], ...] = (("truth", in_truth), ("imagined", in_prediction))
+    runs: tuple[tuple[WorldName, Callable[[], tuple[RunRow, Footage]]], ...]
+    runs = (("truth", in_truth), ("imagined", in_prediction))
     for world, run in runs:
-        begun = time.process_time()
+        begun, footage = time.process_time(), None
         try:
-            row = run()
-        except OSError:
-            raise
+            row, footage = run()
         except Exception as error:  # a policy may raise anything, and its run counts all the same
             _logger.warning("%s of %s in %s is invalid", task.episode_id, policy.name, world, exc_info=True)
             row = _invalid(task, policy, world, error)
+        path = row_path(Path(task.out), policy.name, task.set_up_name, task.seed, world)
+        if footage is not None and task.settings.videos:
+            write_whole(path.with_suffix(".mp4"), encode_mp4(footage.rgb, VIDEO_CRF))
         write_row(Path(task.out), replace(row, seconds=time.process_time() - begun))
 
 
-def _row(
-    task: RunTask, policy: Policy, name: WorldName, end: LoopEnd, world: World, goal: Goal, robot: ConfiguredRobot
-) -> RunRow:
-    """The row of a run that ended, whose footage is kept beside it."""
-    footage = world.footage()
-    path = row_path(Path(task.out), policy.name, task.set_up_name, task.seed, name)
-    if task.settings.videos:
-        write_whole(path.with_suffix(".mp4"), encode_mp4(footage.rgb, VIDEO_CRF))
-    verdict = judge(footage, goal, robot)
+def _row(task: RunTask, policy: Policy, world: WorldName, end: LoopEnd, verdict: Verdict) -> RunRow:
     return RunRow(
-        policy.name, policy.privileged, task.set_up_name, task.seed, name, "", verdict=verdict, chunks=end.chunks,
+        policy.name, policy.privileged, task.set_up_name, task.seed, world, "", verdict=verdict, chunks=end.chunks,
         commands=end.commands, done=end.done,
     )  # fmt: skip
 

@@ -24,8 +24,12 @@ from k4d_kinematics.ros.overlay_config import OverlayNodeConfig
 from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
 from k4d_simulation import SceneConfig
 from k4d_world_model.dataset.sources.opening import open_source
-from k4d_world_model.ros.compare_config import CompareNodeConfig
+from k4d_world_model.policy_evaluation.diffusion.training import PolicyTrainingConfig
+from k4d_world_model.policy_evaluation.diffusion_policy import DiffusionPolicyConfig
+from k4d_world_model.policy_evaluation.metaworld.study import StudyConfig
+from k4d_world_model.policy_evaluation.remote_policy import RemotePolicyConfig
 from k4d_world_model.policy_evaluation.set_up import read_set_up
+from k4d_world_model.ros.compare_config import CompareNodeConfig
 from k4d_world_model.ros.plan_gate_config import PlanGateNodeConfig
 from k4d_world_model.ros.playback_config import PlaybackNodeConfig
 from k4d_world_model.ros.prediction_config import PredictionNodeConfig
@@ -47,7 +51,7 @@ WHEEL_NAMES = {
     "backports": "backports.zstd", "collada": "pycollada", "fast_simplification": "fast-simplification",
     "huggingface_hub": "huggingface-hub", "skimage": "scikit-image",
 }  # fmt: skip
-OPTIONAL = {"open3d", "torchao", "compression"}  # imported only where installed, or from Python 3.14 on
+OPTIONAL = {"open3d", "torchao", "compression", "metaworld"}  # imported only where installed, or from Python 3.14 on
 # Nodes without a wheel that launch files may start on a lab machine.
 LAB_ONLY = {("rviz2", "rviz2"), ("tf2_ros", "static_transform_publisher")}
 NODE_PARAMETERS = {
@@ -122,6 +126,12 @@ def test_every_configuration_is_valid(path: Path, tmp_path: Path) -> None:
         config = read_configuration(path, CameraConfig)
         assert config.camera().frame_id == config.frame_id
         assert config.T_parent_cam().shape == (4, 4)
+    elif kind == "policies":
+        schemas = {"train": PolicyTrainingConfig, "remote": RemotePolicyConfig, "diffusion": DiffusionPolicyConfig}
+        policy = read_configuration(path, schemas[path.stem.split("_")[0]])
+        assert (path.parent / getattr(policy, "robot", "")).exists(), path.name
+    elif kind == "metaworld":
+        assert read_configuration(path, StudyConfig)
     elif kind == "scenes":
         assert read_configuration(path, SceneConfig)
     elif kind == "set_ups":

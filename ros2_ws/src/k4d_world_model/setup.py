@@ -25,6 +25,8 @@ setup(
             "k4d-predict = k4d_world_model.cli.predict:main",
             "k4d-view = k4d_world_model.cli.view:main",
             "k4d-train = k4d_world_model.cli.train:main",
+            "k4d-train-policy = k4d_world_model.cli.train_policy:main",
+            "k4d-metaworld = k4d_world_model.cli.metaworld:main",
             "k4d-evaluate = k4d_world_model.cli.evaluate:main",
             "k4d-compare = k4d_world_model.cli.compare:main",
             "k4d-evaluate-policy = k4d_world_model.cli.evaluate_policy:main",

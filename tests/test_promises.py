@@ -24,6 +24,7 @@ from k4d_kinematics.ros.overlay_config import OverlayNodeConfig
 from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
 from k4d_simulation import SceneConfig
 from k4d_world_model.dataset.sources.opening import open_source
+from k4d_world_model.ros.compare_config import CompareNodeConfig
 from k4d_world_model.ros.plan_gate_config import PlanGateNodeConfig
 from k4d_world_model.ros.playback_config import PlaybackNodeConfig
 from k4d_world_model.ros.prediction_config import PredictionNodeConfig
@@ -50,6 +51,7 @@ OPTIONAL = {"open3d", "torchao", "compression", "efficientnet_lite0_pytorch_mode
 # Nodes without a wheel that launch files may start on a lab machine.
 LAB_ONLY = {("rviz2", "rviz2"), ("tf2_ros", "static_transform_publisher")}
 NODE_PARAMETERS = {
+    "k4d_compare_node": CompareNodeConfig,
     "k4d_overlay_node": OverlayNodeConfig,
     "k4d_plan_gate_node": PlanGateNodeConfig,
     "k4d_playback_node": PlaybackNodeConfig,

@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,12 +13,19 @@ import numpy as np
 import pinocchio
 import pytest
 import rclpy
+from moveit_msgs.msg import DisplayTrajectory, RobotTrajectory
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
+from trajectory_msgs.msg import JointTrajectoryPoint
 
 from k4d_kinematics import resources
 from k4d_kinematics.robot import Robot
+from k4d_kinematics.ros.conversions import duration_message
 from k4d_kinematics.ros.kinematics_backend import BackendConfig, Kinematics, open_kinematics
+from k4d_kinematics.trajectory import JointTrajectory
 
 from .moveit_configuration import GROUP, write_parameters
 
@@ -35,7 +43,8 @@ HOME = {
 class Backend:
     """An opened backend of the Panda, and what may be expected of it.
 
-    ``ik_share`` of the poses near a seed are reached; tool paths stay within ``straightness`` metres.
+    ``ik_share`` of the poses near a seed are reached; tool paths stay within ``straightness`` metres. ``displayed`` is
+    what stands on display_planned_path after a plan: its own message where it is move_group.
     """
 
     name: str
@@ -47,6 +56,7 @@ class Backend:
     knows_collisions: bool
     ik_share: float
     straightness: float
+    displayed: Callable[[JointTrajectory], DisplayTrajectory]
 
     def oracle_pose(self, q: np.ndarray) -> np.ndarray:
         """T_base_tool (4, 4) by pinocchio."""
@@ -90,6 +100,7 @@ def opened_backend(name: str, folder: Path) -> Iterator[Backend]:
             _require("moveit_msgs.srv", "moveit-msgs")
             _start_stand_in(stack, context, robot)
             config = BackendConfig("move_group", GROUP)
+        shown = _Shown(node, context) if name == "move_group" else display_message
         kinematics = open_kinematics(config, robot, TIP, node)
         stack.callback(kinematics.close)
         is_ours = name in ("embedded", "stand_in")
@@ -103,7 +114,46 @@ def opened_backend(name: str, folder: Path) -> Iterator[Backend]:
             knows_collisions=name != "embedded",
             ik_share=1.0 if is_ours else 0.95,
             straightness=1e-4 if name in ("embedded", "moveit_py") else 5e-3,
+            displayed=shown,
         )
+
+
+class _Shown:
+    """The newest message on display_planned_path, which move_group publishes with each plan."""
+
+    def __init__(self, node: Node, context: Context) -> None:
+        self._messages: list[DisplayTrajectory] = []
+        node.create_subscription(DisplayTrajectory, "display_planned_path", self._messages.append, 10)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(node)
+
+    def __call__(self, plan: JointTrajectory) -> DisplayTrajectory:
+        last, give_up = plan.positions[-1][:-1], time.monotonic() + 20.0
+        while not (self._messages and np.allclose(_end(self._messages[-1]), last)):
+            assert time.monotonic() < give_up, f"{len(self._messages)} displayed paths, none of them the plan"
+            self._executor.spin_once(timeout_sec=0.05)
+        return self._messages[-1]
+
+
+def _end(message: DisplayTrajectory) -> np.ndarray:
+    return np.array(message.trajectory[-1].joint_trajectory.points[-1].positions)
+
+
+def display_message(plan: JointTrajectory) -> DisplayTrajectory:
+    """A plan of the arm as MoveIt displays it, in two parts, from a start state of its own."""
+    parts, middle = [], len(plan) // 2
+    for begin, rows in ((0.0, slice(0, middle + 1)), (float(plan.times[middle]), slice(middle, None))):
+        part = JointTrajectoryMessage(joint_names=plan.joint_names[:-1])
+        for k in range(len(plan))[rows]:
+            point = JointTrajectoryPoint(positions=plan.positions[k, :-1].tolist())
+            point.time_from_start = duration_message(plan.times[k] - begin)
+            if plan.velocities is not None:
+                point.velocities = plan.velocities[k, :-1].tolist()
+            part.points.append(point)
+        parts.append(RobotTrajectory(joint_trajectory=part))
+    message = DisplayTrajectory(trajectory=parts)
+    message.trajectory_start.joint_state = JointState(name=plan.joint_names, position=plan.positions[0].tolist())
+    return message
 
 
 def _require(module: str, package: str) -> None:

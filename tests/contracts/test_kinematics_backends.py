@@ -19,6 +19,7 @@ from k4d_kinematics.ik import follow_tool_path
 from k4d_kinematics.planning import JointGoal, PlanningSettings, ToolGoal
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.ros.conversions import pose_from_message
+from k4d_kinematics.ros.plan_inputs import displayed_trajectory
 
 from .kinematics_backends import Backend, opened_backend
 
@@ -139,7 +140,7 @@ def test_unreachable_goals_are_refused(backend):
 def test_colliding_goals_are_refused_by_who_knows_of_collisions(backend):
     goal = colliding_goal(backend)
     if backend.knows_collisions:
-        with pytest.raises(PlanningError, match=r"no plan to the goal: \w+.* \(-\d+\)"):
+        with pytest.raises(PlanningError, match=r"no plan to the goal: \w+.* \(-?\d+\)"):
             backend.kinematics.planner.plan(backend.home, JointGoal(goal))
     else:
         plan = backend.kinematics.planner.plan(backend.home, JointGoal(goal))
@@ -154,6 +155,16 @@ def test_other_joints_keep_their_positions_or_are_moved_along(backend):
     else:
         with pytest.raises(PlanningError, match="panda_finger_joint1 must keep the start's positions"):
             backend.kinematics.planner.plan(backend.home, JointGoal(goal))
+
+
+def test_what_a_preview_shows_is_the_plan(backend):
+    goal = backend.home + np.array([-0.4, 0.3, 0.2, -0.3, 0.2, 0.1, -0.5, 0.0])
+    plan = backend.kinematics.planner.plan(backend.home, JointGoal(goal))
+    elsewhere = np.where(np.arange(len(goal)) < len(goal) - 1, 0.0, backend.home)
+    shown = displayed_trajectory(backend.displayed(plan), backend.robot, elsewhere)
+    moments = np.linspace(0.0, plan.duration, FRAMES)
+    assert shown.duration == pytest.approx(plan.duration)
+    np.testing.assert_allclose(shown.resample(moments).positions, plan.resample(moments).positions, atol=1e-3)
 
 
 def test_straight_tool_paths_end_at_their_goal_in_time(backend):

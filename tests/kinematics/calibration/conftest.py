@@ -10,9 +10,10 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from k4d_kinematics import Camera, ConfiguredRobot, Renderer, configured_robot, se3
-from k4d_kinematics.calibration import CalibrationView
+from k4d_kinematics.calibration import Calibration, CalibrationView
 
 PANDA = Path(__file__).resolve().parents[3] / "config" / "robots" / "panda.yaml"
+NOISY = (("pinhole", 0), ("lens", 1), ("fisheye", 2), ("pinhole", 3), ("lens", 4))
 CAMERAS = {
     "pinhole": Camera.pinhole(180, 240, 250.0, 252.0, 119.5, 89.5, frame_id="camera"),
     "lens": Camera(180, 240, [[250, 0, 118], [0, 249, 92], [0, 0, 1]], (-0.2, 0.05, 0.001, -0.001, 0.0), "plumb_bob"),
@@ -35,49 +36,66 @@ class SetUp:
         T = self.T_cam_base @ se3.inverse(T_found_base)
         return float(np.linalg.norm(T[:3, 3])), float(se3.rotation_angle(T))
 
+    def errors_over_deviations(self, found: Calibration) -> np.ndarray:
+        """Errors (6,) of position and turn along the base's axes, in their stated standard deviations."""
+        T_base_found, T_base_cam = se3.inverse(found.T_cam_parent), se3.inverse(self.T_cam_base)
+        turn = Rotation.from_matrix(T_base_found[:3, :3] @ T_base_cam[:3, :3].T).as_rotvec()
+        errors = np.concatenate([T_base_found[:3, 3] - T_base_cam[:3, 3], turn])
+        return np.asarray(errors / np.sqrt(np.diag(found.covariance)))
 
-@pytest.fixture(scope="session")
-def panda(tmp_path_factory: pytest.TempPathFactory) -> ConfiguredRobot:
-    folder = tmp_path_factory.mktemp("robot")
+
+def reduced_panda(folder: Path) -> ConfiguredRobot:
+    """A Panda with a fifth of its triangles, prepared in ``folder``."""
     path = folder / "panda.yaml"
     path.write_text(PANDA.read_text().replace("triangle_fraction: 1.0", "triangle_fraction: 0.2"))
     return configured_robot(path, folder)
 
 
+def make_set_up(panda: ConfiguredRobot, seed: int, kind: str, poses: int, spread: float) -> SetUp:
+    """A camera of CAMERAS somewhere before the robot, and the robot in different postures."""
+    rng, camera = np.random.default_rng(seed), CAMERAS[kind]
+    azimuth, distance = rng.uniform(-1.2, 1.2), rng.uniform(1.2, 1.5)
+    eye = (0.2 + distance * np.cos(azimuth), distance * np.sin(azimuth), rng.uniform(0.5, 1.0))
+    T_cam_base = se3.look_at(eye, (0.25, 0.0, 0.4))
+    renderer, views = Renderer(panda.surface, camera), []
+    while len(views) < poses:
+        positions = panda.home.copy()
+        positions[:7] += rng.uniform(-spread, spread, 7)
+        T_base_link = panda.robot.forward_kinematics(positions)
+        mask = renderer.render(T_cam_base @ T_base_link).mask
+        if mask.mean() > 0.03:
+            views.append(CalibrationView(mask, T_base_link, f"pose {len(views)}"))
+    offset, turn = rng.normal(size=(2, 3))
+    offset *= rng.uniform(0.04, 0.08) / np.linalg.norm(offset)
+    turn *= np.radians(rng.uniform(2.0, 3.0)) / np.linalg.norm(turn)
+    T_wrong = se3.from_rotation_translation(Rotation.from_rotvec(turn).as_matrix(), offset)
+    return SetUp(panda, camera, T_cam_base, T_wrong @ T_cam_base, tuple(views))
+
+
+def spoil(views: tuple[CalibrationView, ...], seed: int) -> tuple[CalibrationView, ...]:
+    """The views with a jagged outline, spots missing and added, and something before the robot."""
+    rng = np.random.default_rng(seed)
+    return tuple(replace(view, mask=_spoil(view.mask, rng)) for view in views)
+
+
+@pytest.fixture(scope="session")
+def panda(tmp_path_factory: pytest.TempPathFactory) -> ConfiguredRobot:
+    return reduced_panda(tmp_path_factory.mktemp("robot"))
+
+
 @pytest.fixture(scope="session")
 def set_up(panda: ConfiguredRobot) -> Callable[..., SetUp]:
-    """``set_up(seed, kind, poses=..., spread=...)``: a camera of CAMERAS somewhere before the robot."""
+    """``set_up(seed, kind, poses=..., spread=...)``: see ``make_set_up``."""
 
     def make(seed: int, kind: str = "pinhole", *, poses: int = 7, spread: float = 0.6) -> SetUp:
-        rng, camera = np.random.default_rng(seed), CAMERAS[kind]
-        azimuth, distance = rng.uniform(-1.2, 1.2), rng.uniform(1.2, 1.5)
-        eye = (0.2 + distance * np.cos(azimuth), distance * np.sin(azimuth), rng.uniform(0.5, 1.0))
-        T_cam_base = se3.look_at(eye, (0.25, 0.0, 0.4))
-        renderer, views = Renderer(panda.surface, camera), []
-        while len(views) < poses:
-            positions = panda.home.copy()
-            positions[:7] += rng.uniform(-spread, spread, 7)
-            T_base_link = panda.robot.forward_kinematics(positions)
-            mask = renderer.render(T_cam_base @ T_base_link).mask
-            if mask.mean() > 0.03:
-                views.append(CalibrationView(mask, T_base_link, f"pose {len(views)}"))
-        offset, turn = rng.normal(size=(2, 3))
-        offset *= rng.uniform(0.04, 0.08) / np.linalg.norm(offset)
-        turn *= np.radians(rng.uniform(2.0, 3.0)) / np.linalg.norm(turn)
-        T_wrong = se3.from_rotation_translation(Rotation.from_rotvec(turn).as_matrix(), offset)
-        return SetUp(panda, camera, T_cam_base, T_wrong @ T_cam_base, tuple(views))
+        return make_set_up(panda, seed, kind, poses, spread)
 
     return make
 
 
 @pytest.fixture(scope="session")
 def spoiled() -> Callable[..., tuple[CalibrationView, ...]]:
-    """``spoiled(views, seed)``: a jagged outline, spots missing and added, and something before the robot."""
-
-    def spoil(views: tuple[CalibrationView, ...], seed: int) -> tuple[CalibrationView, ...]:
-        rng = np.random.default_rng(seed)
-        return tuple(replace(view, mask=_spoil(view.mask, rng)) for view in views)
-
+    """``spoiled(views, seed)``: see ``spoil``."""
     return spoil
 
 

@@ -6,39 +6,70 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from k4d_kinematics import se3
+from k4d_kinematics import Renderer, se3
 from k4d_kinematics.calibration import CalibrationSettings, PoseSetLimits, calibrate
+from k4d_kinematics.calibration.expected_deviation import expected_position_std
 from k4d_kinematics.calibration.projection import Correction, corrected_camera
 from k4d_kinematics.calibration.silhouettes import DistanceField, border_share, contour_pixels, outward_normals
+from k4d_kinematics.calibration.views import expected_contours
 from k4d_kinematics.errors import CalibrationError, IllConditionedError, PoseSetError
 
-from .conftest import CAMERAS
+from .conftest import CAMERAS, NOISY
 
 
-@pytest.mark.parametrize(("seed", "kind"), [(0, "pinhole"), (1, "lens"), (2, "fisheye"), (3, "pinhole"), (4, "lens")])
-def test_noisy_masks_lead_to_the_camera(set_up: Callable, spoiled: Callable, seed: int, kind: str) -> None:
-    case = set_up(seed, kind, poses=20)
-    far, turned = case.errors(case.T_guess_base)
-    assert far >= 0.04
-    assert np.degrees(turned) >= 2.0
-    found = calibrate(case.robot.surface, case.camera, spoiled(case.views, 50 + seed), case.T_guess_base)
-    distance, angle = case.errors(found.T_cam_parent)
-    print(f"{kind}: {1e3 * distance:.2f} mm {np.degrees(angle):.3f} deg, stated {1e3 * found.position_std:.2f} mm")
-    assert distance <= 0.003
-    assert np.degrees(angle) <= 0.15
-    assert distance < 6 * found.position_std
-    for residual in found.residuals:
-        assert residual.median_after_px < 1.0 < residual.median_before_px
+def test_noisy_masks_lead_to_the_camera_and_say_how_surely(set_up: Callable, spoiled: Callable) -> None:
+    errors = []
+    for kind, seed in NOISY:
+        case = set_up(seed, kind, poses=20)
+        far, turned = case.errors(case.T_guess_base)
+        assert far >= 0.04
+        assert np.degrees(turned) >= 2.0
+        found = calibrate(case.robot.surface, case.camera, spoiled(case.views, 50 + seed), case.T_guess_base)
+        distance, angle = case.errors(found.T_cam_parent)
+        print(f"{kind}: {1e3 * distance:.2f} mm {np.degrees(angle):.3f} deg, stated {1e3 * found.position_std:.2f} mm")
+        assert distance <= 0.003
+        assert np.degrees(angle) <= 0.15
+        for residual in found.residuals:
+            assert residual.median_after_px < 1.0 < residual.median_before_px
+        errors.append(case.errors_over_deviations(found))
+    # Over eight draws of the noise it is 0.99 (bench/calibration.py).
+    assert 0.5 < np.sqrt(np.mean(np.square(errors))) < 1.5, np.round(errors, 1)
 
 
 def test_clean_masks_lead_to_the_camera_exactly_also_on_a_link(set_up: Callable) -> None:
     case = set_up(7)
     found = calibrate(case.robot.surface, case.camera, case.views, case.T_guess_base)
-    assert case.errors(found.T_cam_parent)[0] < 5e-4
+    assert case.errors(found.T_cam_parent)[0] < 1e-3
     T_base_parent = se3.from_xyz_rpy((0.3, -0.1, 0.2), (0.2, 0.4, -0.3))
     views = [replace(view, T_parent_link=se3.inverse(T_base_parent) @ view.T_parent_link) for view in case.views]
     elsewhere = calibrate(case.robot.surface, case.camera, views, case.T_guess_base @ T_base_parent)
     np.testing.assert_allclose(elsewhere.T_cam_parent @ se3.inverse(T_base_parent), found.T_cam_parent, atol=1e-3)
+
+
+def test_equal_runs_are_equal_to_the_last_bit(set_up: Callable, spoiled: Callable) -> None:
+    case = set_up(6, poses=6)
+    views = spoiled(case.views, 3)
+    first, second = (calibrate(case.robot.surface, case.camera, views, case.T_guess_base) for _ in range(2))
+    np.testing.assert_array_equal(first.T_cam_parent, second.T_cam_parent)
+    np.testing.assert_array_equal(first.covariance, second.covariance)
+
+
+def test_what_postures_will_tell_is_known_before(set_up: Callable, spoiled: Callable) -> None:
+    case = set_up(0, poses=20)
+
+    def expected(count: int) -> float:
+        renderer = Renderer(case.robot.surface, case.camera)
+        contours = expected_contours(renderer, case.views[:count], case.T_guess_base, 500)
+        return expected_position_std(contours, case.camera, case.T_guess_base)
+
+    # Independent errors of n postures come to a deviation of 1 / sqrt(n).
+    assert expected(20) == pytest.approx(expected(5) / 2, rel=0.4)
+    found = calibrate(case.robot.surface, case.camera, spoiled(case.views, 50), case.T_guess_base)
+    assert 0.5 < expected(20) / found.position_std < 2.0
+    hidden = expected_contours(
+        Renderer(case.robot.surface, case.camera), case.views[:1], np.diag([1, -1, -1, 1.0]), 500
+    )
+    assert expected_position_std(hidden, case.camera, case.T_guess_base) == np.inf
 
 
 def test_the_focal_length_is_found_too(set_up: Callable) -> None:

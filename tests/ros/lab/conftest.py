@@ -25,6 +25,7 @@ from k4d_kinematics.ros.overlay_node import OverlayNode
 from k4d_kinematics.ros.pointmap_node import PointmapNode
 from k4d_kinematics.urdf import read_description
 from k4d_simulation.ros.simulated_robot_node import SimulatedRobotNode
+from k4d_world_model.ros.compare_node import CompareNode
 from k4d_world_model.ros.plan_gate_node import PlanGateNode
 from k4d_world_model.ros.playback_node import PlaybackNode
 from k4d_world_model.ros.prediction_node import PredictionNode
@@ -39,6 +40,7 @@ NODES = (
     OverlayNode,
     PredictionNode,
     PlanGateNode,
+    CompareNode,
     PlaybackNode,
     BagRecorderNode,
     BagPlayerNode,
@@ -99,6 +101,7 @@ def parameters(folder: Path) -> dict[str, dict[str, object]]:
         "k4d_plan_gate_node": {
             "robot": PANDA, "camera": "front", "command_topic": "joint_trajectory", "surface_cache": surfaces,
         },
+        "k4d_compare_node": {"robot": PANDA, "camera": "front", "surface_cache": surfaces},
         "k4d_playback_node": {"cameras": "[front]"},
         "k4d_bag_recorder_node": {"bag": folder / "recording", "topics": "nothing"},
         "k4d_bag_player_node": {

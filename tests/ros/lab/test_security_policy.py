@@ -15,6 +15,7 @@ KINDS = [kind for kinds in QUALIFIERS.values() for kind in kinds]
 SOMETIMES = {
     "k4d_pointmap_node": {"/robot_description"},  # no robot YAML
     "k4d_plan_gate_node": {"/robot_description"},
+    "k4d_compare_node": {"/robot_description"},
     "k4d_prediction_node": {"/tf", "/tf_static"},  # points_frame
     "k4d_playback_node": {"/tf", "/tf_static"},  # points_frame
     "k4d_bag_player_node": {"/tf", "/wrist/image_raw", "/wrist/depth"},  # what another recording holds

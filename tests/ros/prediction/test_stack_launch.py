@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from k4d_msgs.msg import Rollout
 from k4d_msgs.srv import ExecutePlan
 from moveit_msgs.msg import DisplayTrajectory, RobotState, RobotTrajectory
@@ -22,6 +23,7 @@ from sensor_msgs.msg import Image, JointState, PointCloud2
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from k4d_kinematics.ros.camera_output import summary_qos
 from k4d_kinematics.ros.conversions import duration_message, nanoseconds
 from k4d_world_model.ros.rollout_output import summaries_qos
 
@@ -33,6 +35,7 @@ LAUNCH = """
 <launch>
   <arg name="model"/>
   <arg name="surfaces"/>
+  <arg name="reports"/>
   <arg name="params_file"/>
   <let name="config" value="$(find-pkg-share k4d_bringup)/config"/>
   <node pkg="k4d_simulation" exec="k4d_simulated_robot_node" namespace="cell">
@@ -58,6 +61,7 @@ LAUNCH = """
     <arg name="plan_frames" value="5"/>
     <arg name="surface_cache" value="$(var surfaces)"/>
     <arg name="points_frame" value="world"/>
+    <arg name="report_folder" value="$(var reports)"/>
   </include>
 </launch>
 """
@@ -66,6 +70,8 @@ LAUNCH = """
 PARAMETERS = """
 /**/k4d_playback_node:
   ros__parameters: {rate: 2.0}
+/**/k4d_compare_node:
+  ros__parameters: {wait: 3600.0, max_rate_hz: 20.0}
 /**/k4d_plan_gate_node:
   ros__parameters: {observation_age: 3600.0, clearance: 0.0}
 """
@@ -76,7 +82,7 @@ def launched(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     (tmp_path / "all.launch.xml").write_text(LAUNCH)
     (tmp_path / "still.yaml").write_text(MODEL)
     (tmp_path / "parameters.yaml").write_text(PARAMETERS)
-    files = {"model": "still.yaml", "surfaces": "surfaces", "params_file": "parameters.yaml"}
+    files = {"model": "still.yaml", "surfaces": "surfaces", "reports": "reports", "params_file": "parameters.yaml"}
     words = [f"{name}:={tmp_path / file}" for name, file in files.items()]
     process = subprocess.Popen([BIN / "k4d-launch", tmp_path / "all.launch.xml", *words])
     rclpy.init()
@@ -86,7 +92,7 @@ def launched(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     rclpy.try_shutdown()
 
 
-def test_a_plan_becomes_a_played_prediction(launched: subprocess.Popen[bytes]) -> None:
+def test_a_plan_becomes_a_played_prediction(launched: subprocess.Popen[bytes], tmp_path: Path) -> None:
     node = Node("watcher", namespace="cell")
     received: dict[str, list[Any]] = {}
 
@@ -101,6 +107,7 @@ def test_a_plan_becomes_a_played_prediction(launched: subprocess.Popen[bytes]) -
         ("joint_states", JointState, 10),
         ("front/image_raw", Image, 10),
         ("front/predicted/rollout", Rollout, summaries_qos()),
+        ("front/comparison/figures", DiagnosticArray, summary_qos()),
         ("playback/predicted/image", Image, 50),
         ("playback/predicted/points", PointCloud2, 50),
         ("playback/joint_states", JointState, 50),
@@ -151,6 +158,13 @@ def test_a_plan_becomes_a_played_prediction(launched: subprocess.Popen[bytes]) -
     sent = ask(verdicts[-1].rollout.sequence_id)
     assert sent.executed, sent.error_string
     until(lambda: abs(received["joint_states"][-1].position[0] - start - 0.5) < 0.02, "the motion")
+    until(lambda: received["front/comparison/figures"], "the comparison")
+    whole, *frames = received["front/comparison/figures"][-1].status
+    said = {item.key: item.value for item in whole.values}
+    assert said["sequence_id"] == verdicts[-1].rollout.sequence_id
+    assert len(frames) == COUNT
+    assert float(said["robot_iou_median"]) > 0.8
+    assert list((tmp_path / "reports").glob("execution_*/report.html"))
     node.destroy_node()
 
 

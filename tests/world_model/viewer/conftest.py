@@ -1,29 +1,15 @@
-"""A headless Chromium that tests drive by its own protocol, and a rollout to look at."""
+"""A rollout to look at, what was recorded of it, and an arm."""
 
-import base64
-import itertools
-import json
-import shutil
-import subprocess
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-from websockets.sync.client import ClientConnection, connect
 
 from k4d_kinematics import Camera, JointTrajectory, se3
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo
 from k4d_world_model.rollout import MetricFit, Provenance, Rollout
 
 FRAMES, HEIGHT, WIDTH = 7, 20, 30
-# A loaded machine that renders in software needs its time; nothing waits longer than it has to.
-PATIENCE = 120.0
 
 ROBOT_YAML = "name: arm\nurdf: arm.urdf\ntool_link: tip\nhome: {turn: 0.0}\n"
 ROBOT_URDF = """<robot name="arm">
@@ -72,90 +58,3 @@ def recorded(rollout: Rollout) -> Episode:
     """The same in blue."""
     blue = np.ascontiguousarray(rollout.rgb[..., ::-1])
     return Episode(EpisodeInfo("one", "test"), blue, rollout.times, scene_points=rollout.points)
-
-
-class Tab:
-    """One page in a browser."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket, self._ids = socket, itertools.count(1)
-        self.complaints: list[str] = []
-        self._is_loaded = False
-
-    def open(self, address: str) -> None:
-        """Loads a page to its end; before, there is nothing that a screenshot could show."""
-        for part in ("Runtime", "Page"):
-            self.call(f"{part}.enable")
-        self._is_loaded = False
-        self.call("Page.navigate", url=address)
-        # The news comes in while something else is asked for.
-        _wait_for(lambda: self.call("Browser.getVersion") and self._is_loaded, "loaded page")
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """What a command of the DevTools protocol gives back."""
-        number = next(self._ids)
-        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
-        while True:
-            message = json.loads(self._socket.recv(timeout=PATIENCE))
-            if message.get("method") == "Runtime.exceptionThrown":
-                self.complaints.append(json.dumps(message["params"]))
-            self._is_loaded |= message.get("method") == "Page.loadEventFired"
-            if message.get("id") == number:
-                assert "error" not in message, message
-                return dict(message["result"])
-
-    def evaluate(self, script: str) -> Any:
-        """The value of a JavaScript expression."""
-        return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
-
-    def picture(self) -> np.ndarray:
-        """A screenshot (H, W, 3)."""
-        data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
-        return np.asarray(Image.open(BytesIO(data)).convert("RGB"))
-
-    def press(self, key: str) -> None:
-        """Presses and releases a key."""
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
-
-
-def _wait_for(condition: Callable[[], object], what: str) -> None:
-    """Returns once ``condition`` holds; fails the test saying ``what`` did not come."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"within {PATIENCE} s there was no {what}"
-        time.sleep(0.5)
-
-
-@pytest.fixture
-def wait_for() -> Callable[[Callable[[], object], str], None]:
-    return _wait_for
-
-
-@pytest.fixture
-def tab(tmp_path: Path) -> Iterator[Tab]:
-    """An empty page of a headless Chromium without a graphics card."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium is installed (Debian package chromium)")
-    profile = tmp_path / "profile"
-    words = [
-        program, "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader",
-        "--enable-unsafe-swiftshader", "--no-first-run", "--disable-extensions", "--disable-background-networking",
-        "--window-size=1200,900", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
-    ]  # fmt: skip
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
-        try:
-            active = profile / "DevToolsActivePort"
-            _wait_for(lambda: active.exists() and active.read_text().count("\n"), "browser")
-            port = active.read_text().split("\n")[0]
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=PATIENCE) as answer:
-                (page,) = [item for item in json.load(answer) if item["type"] == "page"]
-            with connect(page["webSocketDebuggerUrl"], max_size=None, open_timeout=PATIENCE, proxy=None) as socket:
-                yield Tab(socket)
-        finally:
-            browser.terminate()
-            try:
-                browser.wait(20)
-            except subprocess.TimeoutExpired:
-                browser.kill()

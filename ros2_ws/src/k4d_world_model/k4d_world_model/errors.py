@@ -81,6 +81,10 @@ class PlaybackError(WorldModelError):
     """A rollout cannot be played as asked: the position or the rate is out of range."""
 
 
+class ComparisonError(WorldModelError):
+    """A rollout and what was executed cannot be compared: no common time, another camera, joints that do not tell."""
+
+
 class TrainingError(WorldModelError):
     """A training run cannot start, go on or be resumed; a loss that is no number names the batch's episodes."""
 

@@ -54,11 +54,7 @@ def read_rollout_bag(path: Path) -> Rollout:
     too little of itself.
     """
     with _open(path) as reader:
-        summaries = [item for item in _read(reader, messages.ROLLOUT) if item.error_code == 0]
-        if len(summaries) != 1:
-            found = ", ".join(item.sequence_id for item in summaries) or "none"
-            raise RolloutError(f"a recording to read must hold one rollout, got {found}")
-        (summary,) = summaries
+        summary = _only_summary(reader)
         frames = {
             int(item.index): item
             for item in _read(reader, messages.ROLLOUT_FRAME)
@@ -70,6 +66,13 @@ def read_rollout_bag(path: Path) -> Rollout:
         return _rollout(summary, [frames[k] for k in range(summary.frame_count)])
 
 
+def read_bag_stamp_ns(path: Path) -> int:
+    """The stamp in nanoseconds of what the rollout in ``path`` starts from. Raises as ``read_rollout_bag`` does."""
+    with _open(path) as reader:
+        stamp = _only_summary(reader).header.stamp
+    return int(stamp.sec) * standard.SECOND_NS + int(stamp.nanosec)
+
+
 def check_storable(rollout: Rollout, stamp_ns: int) -> None:
     """Raises RolloutError when the camera has a lens, or a moment fits no ROS stamp."""
     if rollout.camera.is_distorted:
@@ -79,6 +82,14 @@ def check_storable(rollout: Rollout, stamp_ns: int) -> None:
     moments = [stamp_ns, *_moments_ns(rollout, stamp_ns)]
     if min(moments) < 0 or max(moments) >= _LATEST_NS:
         raise RolloutError(f"a ROS stamp is from 0 ns to {_LATEST_NS} ns, got {min(moments)} to {max(moments)}")
+
+
+def _only_summary(reader: Reader) -> Any:
+    summaries = [item for item in _read(reader, messages.ROLLOUT) if item.error_code == 0]
+    if len(summaries) != 1:
+        found = ", ".join(item.sequence_id for item in summaries) or "none"
+        raise RolloutError(f"a recording to read must hold one rollout, got {found}")
+    return summaries[0]
 
 
 def _rollout(summary: Any, frames: Sequence[Any]) -> Rollout:

@@ -13,7 +13,7 @@ from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.errors import RolloutError
 from k4d_world_model.rollout import Rollout
-from k4d_world_model.rollout_bag import check_storable, read_rollout_bag, write_rollout_bag
+from k4d_world_model.rollout_bag import check_storable, read_bag_stamp_ns, read_rollout_bag, write_rollout_bag
 from k4d_world_model.rollout_frames import Frames, read_frames, write_frames
 from k4d_world_model.rollout_record import rollout_entries, rollout_of_entries
 from k4d_world_model.rollout_video import comparison_pictures
@@ -72,7 +72,7 @@ def read_rollout(path: Path) -> Rollout:
     Raises RolloutError naming the file that is missing, damaged or foreign; a folder without summary.json was not
     written to its end.
     """
-    if path.suffix == ".mcap" or (path / "metadata.yaml").is_file():
+    if _is_bag(path):
         return read_rollout_bag(path)
     summary = _read_summary(path)
     frames = read_frames(path / FRAMES, _frame_count(path, summary))
@@ -83,10 +83,27 @@ def read_rollout(path: Path) -> Rollout:
         raise RolloutError(f"{path / SUMMARY}: {error}") from error
 
 
+def read_stamp_ns(path: Path) -> int:
+    """The stamp of the observation that a stored rollout starts from, 0 where nobody stamped it.
+
+    Raises as ``read_rollout`` does.
+    """
+    if _is_bag(path):
+        return read_bag_stamp_ns(path)
+    stamp_ns = _read_summary(path).get("stamp_ns")
+    if not isinstance(stamp_ns, int):
+        raise RolloutError(f"{path / SUMMARY}: stamp_ns must be an integer, got {stamp_ns!r}")
+    return stamp_ns
+
+
 def read_recorded(folder: Path) -> Frames | None:
     """What really happened, where the rollout in ``folder`` was written with it. Raises as ``read_rollout`` does."""
     summary = _read_summary(folder)
     return read_frames(folder / RECORDED, _frame_count(folder, summary)) if summary.get("has_recorded") else None
+
+
+def _is_bag(path: Path) -> bool:
+    return path.suffix == ".mcap" or (path / "metadata.yaml").is_file()
 
 
 def _summary(rollout: Rollout, recorded: Frames | None, stamp_ns: int, base_frame: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from k4d_kinematics import se3
 from k4d_kinematics.calibration.pose_sets import PoseSetLimits, usable_views
-from k4d_kinematics.calibration.refinement import ContourFit, ContourProblem
+from k4d_kinematics.calibration.projection import place_covariance
+from k4d_kinematics.calibration.refinement import ContourProblem
 from k4d_kinematics.calibration.views import CalibrationView
 from k4d_kinematics.camera import Camera
 from k4d_kinematics.errors import IllConditionedError
@@ -94,7 +95,8 @@ def calibrate(
         for view, old, new in zip(problem.views, before, after, strict=True)
     )
     focal_std = float(np.sqrt(fit.covariance[6, 6])) if settings.focal else None
-    found = Calibration(fit.state.T_cam_parent, fit.state.camera, _pose_covariance(fit), focal_std, residuals)
+    covariance = place_covariance(fit.covariance[:6, :6], fit.state.center, fit.state.T_cam_parent)
+    found = Calibration(fit.state.T_cam_parent, fit.state.camera, covariance, focal_std, residuals)
     if found.position_std > settings.most_position_std or found.rotation_std > settings.most_rotation_std:
         raise IllConditionedError(
             f"the poses leave the camera's place uncertain by {1e3 * found.position_std:.1f} mm and "
@@ -102,15 +104,6 @@ def calibrate(
             f"{np.degrees(settings.most_rotation_std):.2f} deg: more poses that differ more are needed"
         )
     return found
-
-
-def _pose_covariance(fit: ContourFit) -> Array:
-    """Of T_parent_cam, from that of a correction about the contours' middle along the camera's axes."""
-    c, R_parent_cam = fit.state.center, se3.inverse(fit.state.T_cam_parent)[:3, :3]
-    about_camera = np.eye(6)  # offset of the camera's origin: t - w x c
-    about_camera[:3, 3:] = [[0.0, -c[2], c[1]], [c[2], 0.0, -c[0]], [-c[1], c[0], 0.0]]
-    A = -np.kron(np.eye(2), R_parent_cam) @ about_camera
-    return np.asarray(A @ fit.covariance[:6, :6] @ A.T)
 
 
 def _median(distances: Array) -> float:

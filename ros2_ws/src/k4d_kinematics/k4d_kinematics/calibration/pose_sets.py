@@ -61,14 +61,15 @@ def different_postures(T_parent_link: Sequence[Array], travel: float) -> list[in
     """Places of postures (L, 4, 4), first ones first, that are all at least ``travel`` metres apart."""
     chosen: list[int] = []
     for index, T in enumerate(T_parent_link):
-        if all(_distance(T, T_parent_link[other]) >= travel for other in chosen):
+        if all(posture_distance(T, T_parent_link[other]) >= travel for other in chosen):
             chosen.append(index)
     return chosen
 
 
-def _distance(T_first: Array, T_second: Array) -> float:
-    offsets = T_first[:, :3, 3] - T_second[:, :3, 3]
-    return float(np.sqrt((offsets**2).sum(axis=-1).mean()))
+def posture_distance(T_first: Array, T_second: Array) -> Array:
+    """How far (...) postures (..., L, 4, 4) are apart: root mean square over the links, metres."""
+    offsets = T_first[..., :3, 3] - T_second[..., :3, 3]
+    return np.asarray(np.sqrt((offsets**2).sum(axis=-1).mean(axis=-1)))
 
 
 def _weakness(view: CalibrationView, limits: PoseSetLimits) -> str:

@@ -62,6 +62,15 @@ def corrected_camera(camera: Camera, log_focal: float) -> Camera:
     )  # fmt: skip
 
 
+def place_covariance(covariance: Array, center: Array, T_cam_parent: Array) -> Array:
+    """Of the camera's position and turn along the parent frame's axes (6, 6), from that of a Correction's first six."""
+    c, R_parent_cam = center, se3.inverse(T_cam_parent)[:3, :3]
+    about_camera = np.eye(6)  # offset of the camera's origin: t - w x c
+    about_camera[:3, 3:] = [[0.0, -c[2], c[1]], [c[2], 0.0, -c[0]], [-c[1], c[0], 0.0]]
+    A = -np.kron(np.eye(2), R_parent_cam) @ about_camera
+    return np.asarray(A @ covariance @ A.T)
+
+
 def _cross_matrices(vectors: Array) -> Array:
     """Matrices (N, 3, 3) that take the cross product of vectors (N, 3) with what stands to their right."""
     matrices = np.zeros((len(vectors), 3, 3))

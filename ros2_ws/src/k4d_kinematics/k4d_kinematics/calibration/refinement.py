@@ -26,7 +26,7 @@ _LEAST_SCALE_PX, _GATE, _LEAST_GATE_PX = 1.0, 3.0, 4.0
 _LEAST_COSINE = 0.5
 # Renderings from which contours are brought near, and the spread of their distances that is near.
 _MOST_APPROACHES, _NEAR_PX = 12, 1.0
-_MOST_RENDERINGS, _STEPS = 20, 4
+_MOST_RENDERINGS, _FULL_STEPS, _STEPS = 20, 8, 4
 # Steps (m, rad, log) of a size at which a contour moves by about as much, and the part of them that is no step.
 _STEP_SIZES = (0.03, 0.03, 0.03, 0.05, 0.05, 0.05, 0.02)
 _SETTLED = 0.015
@@ -99,7 +99,8 @@ class ContourProblem:
         x = np.full(size, np.inf)
         for renderings in range(1, _MOST_RENDERINGS + 1):
             lines = self._lines(state)
-            x = lines.solve(size)
+            # Two renderings may send each other to and fro by what one pixel is; half of a step lies between them.
+            x = lines.solve(size) * (1.0 if renderings <= _FULL_STEPS else 0.5)
             state = self._moved(state, lines.correction, x)
             if (np.abs(x) / _STEP_SIZES[:size]).max() < _SETTLED:
                 return ContourFit(state, self._lines(state).covariance(size), renderings)

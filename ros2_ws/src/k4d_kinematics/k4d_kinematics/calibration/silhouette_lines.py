@@ -18,10 +18,13 @@ Array = NDArray[np.float64]
 
 # Lines reach this far to both sides, and a mask that differs over most of one says nothing of the contour.
 _REACH_PX, _STEP_PX, _MOST_SHARE = 5.0, 0.5, 0.75
+# Alone, a line over pixels measures 0 or 1 px and never half of one, and the loss takes the one for an outlier.
+# Averaged along the contour it measures what lies between.
+_SMOOTHING_PX, _LEAST_WEIGHT = 1.0, 0.01
 _SCALE_PX, _STEPS = 1.0, 5
 _STEP_SIZES = (0.03, 0.03, 0.03, 0.05, 0.05, 0.05, 0.02)
 # Side of the squares in which the errors of contour points count as one.
-_CLUSTER_PX = 12
+CLUSTER_PX = 12
 # Masks of any segmenter are a little too large or too small all around: a last unknown, in pixels.
 _GROWTH = 1
 
@@ -37,6 +40,7 @@ class FittedLines:
     normals: Array
     shifts_px: Array
     clusters: NDArray[np.intp]  # (N,) which errors count as one
+    views: NDArray[np.intp]  # (N,) which view each is of
 
     def evaluate(self, x: Array) -> tuple[Array, Array]:
         """Residuals (N,) in pixels and their derivatives, for a correction and, last, how much the masks have grown."""
@@ -56,13 +60,18 @@ class FittedLines:
         return np.asarray(found.x[:-_GROWTH])
 
     def covariance(self, size: int) -> Array:
-        """Of the correction, from the spread of residuals whose neighbours err alike. Source: Arellano 1987, eq. 6."""
+        """Of the correction, from the spread of residuals whose neighbours err alike. Source: Arellano 1987, eq. 6.
+
+        Neighbours share their errors, and so do farther parts of one view, as where something hides the robot. There
+        are too few views to say how these spread along each direction, so they only say by how much all are larger.
+        """
         residuals, J = self.evaluate(np.zeros(size + _GROWTH))
         weights = 1.0 / np.sqrt(1.0 + (residuals / _SCALE_PX) ** 2)
-        scores = np.zeros((self.clusters.max() + 1, size + _GROWTH))
-        np.add.at(scores, self.clusters, (weights * residuals)[:, None] * J)
-        inverse = np.linalg.pinv((weights[:, None] * J).T @ J)
-        return np.asarray((inverse @ scores.T @ scores @ inverse)[:size, :size])
+        scores = (weights * residuals)[:, None] * J
+        inverse = np.linalg.pinv((weights[:, None] ** 3 * J).T @ J)  # weights**3: the second derivative of soft_l1
+        by_cluster, by_view = _spread(scores, self.clusters), _spread(scores, self.views)
+        larger = max(1.0, float(np.trace(np.linalg.pinv(by_cluster) @ by_view)) / len(by_view))
+        return np.asarray(larger * (inverse @ by_cluster @ inverse)[:size, :size])
 
 
 def measure_lines(
@@ -71,20 +80,22 @@ def measure_lines(
     """The lines of all views along which mask and silhouette differ by less than their reach.
 
     What the mask covers more than the silhouette, summed along a line, is the shift of its outline: linear in the
-    mask, so that jagged outlines do not bias it. Raises CalibrationError with fewer than 100 such lines.
+    mask, so that jagged outlines do not bias it. A line that meets the silhouette's outline more than once, as across
+    a finger, would sum shifts that cancel, and is left out. Raises CalibrationError with fewer than 100 such lines.
     """
     steps = np.arange(-_REACH_PX, _REACH_PX + _STEP_PX / 2, _STEP_PX)
     columns: list[tuple[Array, ...]] = []
     for index, (field, contour) in enumerate(zip(fields, contours, strict=True)):
         pixels = contour.pixels.astype(np.float64)
         along = pixels[:, None] + steps[:, None] * contour.normals[:, None]  # (N, S, 2)
-        more = field.mask.astype(np.float32) - contour.mask
-        shifts = _STEP_PX * ndimage.map_coordinates(more, (along[..., 1], along[..., 0]), order=1, mode="nearest").sum(
-            1
-        )
+        rows_columns = (along[..., 1], along[..., 0])
+        more = _smoothed(field.mask.astype(np.float32) - contour.mask, field.known)
+        shifts = _STEP_PX * ndimage.map_coordinates(more, rows_columns, order=1, mode="nearest").sum(axis=1)
+        own = ndimage.map_coordinates(contour.mask.view(np.int8), rows_columns, order=0, mode="nearest")
+        is_single = np.count_nonzero(np.diff(own, axis=1), axis=1) == 1
         known = field.is_known(along.reshape(-1, 2)).reshape(len(pixels), -1).all(axis=1)
-        used = known & contour.normals.any(axis=1) & (np.abs(shifts) < _MOST_SHARE * _REACH_PX)
-        keys = np.column_stack([np.full(len(pixels), index), *(contour.pixels // _CLUSTER_PX).T])
+        used = known & is_single & contour.normals.any(axis=1) & (np.abs(shifts) < _MOST_SHARE * _REACH_PX)
+        keys = np.column_stack([np.full(len(pixels), index), *(contour.pixels // CLUSTER_PX).T])
         columns.append(
             tuple(part[used] for part in (contour.points_cam, pixels, contour.normals, shifts.astype(np.float64), keys))
         )
@@ -92,4 +103,21 @@ def measure_lines(
     if len(shifts) < 100:
         raise CalibrationError(f"only {len(shifts)} contour points lie near the masks' outlines, 100 are needed")
     clusters = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
-    return FittedLines(correction, camera, points_cam, pixels, normals, shifts, clusters)
+    return FittedLines(correction, camera, points_cam, pixels, normals, shifts, clusters, keys[:, 0])
+
+
+def _smoothed(values: NDArray[np.float32], known: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """An image (H, W), each pixel a mean over those around it that are known; 0 where none is."""
+    if known is None:
+        return np.asarray(ndimage.gaussian_filter(values, _SMOOTHING_PX, mode="nearest"))
+    weights = known.astype(np.float32)
+    sums, weights = (ndimage.gaussian_filter(v, _SMOOTHING_PX, mode="nearest") for v in (values * weights, weights))
+    return np.asarray(np.divide(sums, weights, out=np.zeros_like(sums), where=weights > _LEAST_WEIGHT))
+
+
+def _spread(scores: Array, groups: NDArray[np.intp]) -> Array:
+    """Sum (P, P) of outer products of the scores (N, P), added up within each group, unbiased for few groups."""
+    sums = np.zeros((groups.max() + 1, scores.shape[1]))
+    np.add.at(sums, groups, scores)
+    count = len(np.unique(groups))
+    return np.asarray(sums.T @ sums * (count / max(1, count - 1)))

@@ -113,7 +113,7 @@ def _figures(calibrated: RecordedCalibration, config: CameraConfig, files: Calib
         "residuals_px": [asdict(residual) for residual in found.residuals],
         "refused": [asdict(refusal) for refusal in calibrated.refused],
         "note": calibrated.poses.note,
-        "masks": str(files.masks) if files.masks is not None else "depth",
+        "masks": files.mask_source,
         "inputs_sha256": {
             **{str(path): _sha256(path) for path in _input_files(files, calibrated)},
             "robot description": calibrated.robot.robot.sha256,

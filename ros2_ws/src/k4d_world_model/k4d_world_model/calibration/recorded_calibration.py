@@ -1,6 +1,6 @@
 """A recorded camera calibrated: from a bag, a robot and a wrong guess to where the camera is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,11 @@ from k4d_world_model.calibration.recorded_poses import (
     choose_poses,
     usable_pictures,
 )
+from k4d_world_model.calibration.segmented_masks import segmented_masks
+from k4d_world_model.dataset.annotation.sam2 import Sam2Annotator
 from k4d_world_model.dataset.sources.bag_config import RosbagConfig
+from k4d_world_model.dataset.sources.bag_poses import read_poses
+from k4d_world_model.errors import RejectedEpisodeError
 
 Mask = NDArray[np.bool_]
 
@@ -37,9 +41,14 @@ class CalibrationFiles:
     """What a calibration reads.
 
     bag: rosbag2 folder or MCAP file. robot, camera: YAMLs as in config; the camera's pose is the guess to start from.
-    masks: folder of mask files; None takes what is nearer than the farthest depth that a pixel ever had.
+    masks: folder of mask files. sam2: folder of SAM 2 video weights that segment the pictures on the torch device
+        ``device``. Without both, masks are what is nearer than the farthest depth that a pixel ever had.
     image_topic, camera_info_topic, depth_topic, joint_topic: empty ones follow the camera's name, NAME/image_raw,
         NAME/camera_info and NAME/depth.
+    image_is_rectified: whether the pictures are without the lens that the camera_info states.
+    tf_guess: whether the guess is what the bag's /tf and /tf_static say instead of the YAML.
+
+    Raises CalibrationError when both masks and sam2 are given.
     """
 
     bag: Path
@@ -50,6 +59,24 @@ class CalibrationFiles:
     camera_info_topic: str = ""
     depth_topic: str = ""
     joint_topic: str = "/joint_states"
+    sam2: Path | None = None
+    device: str = "cpu"
+    image_is_rectified: bool = False
+    tf_guess: bool = False
+
+    def __post_init__(self) -> None:
+        if self.masks is not None and self.sam2 is not None:
+            raise CalibrationError(f"masks are either files or by SAM 2, got both {self.masks} and {self.sam2}")
+
+    @property
+    def masks_from_depth(self) -> bool:
+        """Whether depth images say where the robot is."""
+        return self.masks is None and self.sam2 is None
+
+    @property
+    def mask_source(self) -> str:
+        """Where masks come from, in a word or a path."""
+        return "depth" if self.masks_from_depth else f"SAM 2 {self.sam2}" if self.sam2 else str(self.masks)
 
     def topics(self, name: str) -> RosbagConfig:
         """The topics that are read, for a camera called ``name``."""
@@ -57,8 +84,9 @@ class CalibrationFiles:
             name,
             self.image_topic or f"/{name}/image_raw",
             self.camera_info_topic or f"/{name}/camera_info",
-            (self.depth_topic or f"/{name}/depth") if self.masks is None else "",
+            (self.depth_topic or f"/{name}/depth") if self.masks_from_depth else "",
             self.joint_topic,
+            image_is_rectified=self.image_is_rectified,
             min_covered=np.finfo(float).tiny,
         )
 
@@ -67,7 +95,7 @@ class CalibrationFiles:
 class RecordedCalibration:
     """A calibration of a recording, and what it was made of.
 
-    config: the camera YAML that it started from. pictures: (N, H, W, 3) of the views.
+    config: the camera YAML that it started from, with the pose that was the guess. pictures: (N, H, W, 3) of the views.
     paths: files that were read, masks included. refused: pictures that were not used.
     """
 
@@ -91,12 +119,12 @@ def calibrate_recording(
     """Where the camera of a recording is in its parent frame.
 
     A pixel shows the robot where it is nearer than its background by ``depth_tolerance`` metres, unless there are mask
-    files. Raises RejectedEpisodeError or SourceError when the bag lacks something, PoseSetError when it has too few
-    poses, and as ``calibrate`` does.
+    files or a SAM 2. Raises RejectedEpisodeError or SourceError when the bag lacks something, PoseSetError when it has
+    too few poses, AnnotationError when the SAM 2 cannot be used, and as ``calibrate`` does.
     """
     settings = settings or CalibrationSettings()
     robot, config = configured_robot(files.robot, cache_dir), read_configuration(files.camera, CameraConfig)
-    parent = _parent_link(robot, config, files)
+    parent = parent_link(robot, config, files)
     topics = files.topics(config.name)
     usable = usable_pictures(files.bag, topics, robot, config)
     by_index = {} if files.masks is None else mask_files(files.masks, usable.frames, usable.places)
@@ -104,15 +132,20 @@ def calibrate_recording(
     poses = choose_poses(usable, robot, parent, choice or PoseChoice(), masked)
     size = (poses.camera.image_height, poses.camera.image_width)
     pictures = read_pictures(files.bag, topics.image_topic, poses.frames.image_places, size)
+    if files.tf_guess:
+        config = _placed_by_tf(config, files.bag, poses)
+    T_guess, renderer = se3.inverse(config.T_parent_cam()), Renderer(robot.surface, poses.camera)
     paths: tuple[Path, ...] = ()
-    if files.masks is None:
-        masks = depth_masks(files.bag, topics.depth_topic, poses.everything, poses.frames, size, depth_tolerance)
-    else:
+    if files.masks is not None:
         used = np.searchsorted(usable.frames.stamps_ns, poses.frames.stamps_ns)
         paths = tuple(by_index[int(index)] for index in used)
         masks = read_masks(list(paths), size)
-    T_guess = se3.inverse(config.T_parent_cam())
-    known = _known(masks, poses, Renderer(robot.surface, poses.camera), T_guess)
+    elif files.sam2 is not None:
+        annotator = Sam2Annotator(files.sam2, device=files.device)
+        masks = segmented_masks(annotator, pictures, renderer, T_guess, poses.T_parent_link)
+    else:
+        masks = depth_masks(files.bag, topics.depth_topic, poses.everything, poses.frames, size, depth_tolerance)
+    known = _known(masks, poses, renderer, T_guess)
     views, places, refused = _views(poses, masks.masks, known)
     found = calibrate(robot.surface, poses.camera, views, T_guess, settings)
     kept = {residual.name for residual in found.residuals}
@@ -128,7 +161,7 @@ def calibrate_recording(
     )  # fmt: skip
 
 
-def _parent_link(robot: ConfiguredRobot, config: CameraConfig, files: CalibrationFiles) -> str:
+def parent_link(robot: ConfiguredRobot, config: CameraConfig, files: CalibrationFiles) -> str:
     """The link that the camera is fixed to. Raises CalibrationError unless there is such a link, standing if needed."""
     names = robot.robot.link_names
     if config.parent_frame not in names:
@@ -136,12 +169,21 @@ def _parent_link(robot: ConfiguredRobot, config: CameraConfig, files: Calibratio
             f"{files.camera}: parent_frame must be a link of the robot, got {config.parent_frame!r}; links are "
             f"{', '.join(names)}"
         )
-    if files.masks is None and config.parent_frame != names[0]:
+    if files.masks_from_depth and config.parent_frame != names[0]:
         raise CalibrationError(
             f"masks from depth need a standing camera, whose parent_frame is {names[0]!r}, got "
-            f"{config.parent_frame!r}: a camera that moves needs --masks"
+            f"{config.parent_frame!r}: a camera that moves needs --masks or --sam2"
         )
     return config.parent_frame
+
+
+def _placed_by_tf(config: CameraConfig, bag: Path, poses: RecordedPoses) -> CameraConfig:
+    """The camera where the recording's transforms say that it is in the first of the poses."""
+    found = read_poses(bag, config.parent_frame, "", config.frame_id, poses.frames.times[:1])
+    if not found.known[0]:
+        raise RejectedEpisodeError(f"its transforms do not say where {config.frame_id!r} is: {found.reason}")
+    xyz, quaternion_xyzw = se3.to_xyzw(found.T_world_cam[0])
+    return replace(config, xyz=tuple(xyz.tolist()), quaternion_xyzw=tuple(quaternion_xyzw.tolist()))
 
 
 def _known(masks: RecordedMasks, poses: RecordedPoses, renderer: Renderer, T_guess: se3.Array) -> Mask:

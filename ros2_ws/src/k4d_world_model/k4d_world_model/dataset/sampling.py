@@ -9,6 +9,8 @@ from k4d_world_model.errors import DatasetError, RejectedEpisodeError
 
 CLIP_FRAMES = 49
 
+Numbers = NDArray[np.float64] | NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class FrameSampling:
@@ -52,3 +54,14 @@ class FrameSampling:
         pause = steps.mean() if len(steps) else 1.0
         played = np.concatenate([source, source[-1] + pause + np.concatenate([[0.0], np.cumsum(steps[::-1])])])
         return played[: self.frames]
+
+
+def nearest_indices(times: Numbers, moments: Numbers) -> NDArray[np.intp]:
+    """For each of the moments (N,) the index of the nearest of ``times`` (M,), the earlier one of two as near.
+
+    ``times`` are increasing, M >= 1, both in one unit of the same kind of number.
+    """
+    after = np.minimum(np.searchsorted(times, moments), len(times) - 1)
+    before = np.maximum(after - 1, 0)
+    is_before = np.abs(moments - times[before]) <= np.abs(times[after] - moments)
+    return np.where(is_before, before, after)

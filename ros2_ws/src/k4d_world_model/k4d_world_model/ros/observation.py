@@ -43,14 +43,14 @@ class Observation:
         Raises ConditioningError when they do not fit each other, or the lens cannot be rectified.
         """
         robot = pointmaps(self.summary, self.frames)
-        camera = _calibration(self.camera_info)
+        camera = calibration(self.camera_info)
         if camera != robot.camera:
             raise ConditioningError(
                 f"picture and pointmaps must be of one camera with one calibration; the pointmaps' is "
                 f"{_named(robot.camera)}, the picture's is {_named(camera)}"
             )
-        rectified = _rectification(camera)
-        first_points = None if self.depth is None else _points(rectified, depth(self.depth, camera))
+        rectified = lens_rectification(camera)
+        first_points = None if self.depth is None else rectified_points(rectified, depth(self.depth, camera))
         return Conditioning.from_pointmaps(
             rectified.picture(picture(self.image, camera)),
             _rectified(robot, rectified),
@@ -59,15 +59,19 @@ class Observation:
         )
 
 
-def _calibration(message: CameraInfo) -> Camera:
+def calibration(message: CameraInfo) -> Camera:
+    """The camera of a picture's camera_info. Raises ConditioningError when it is not usable."""
     try:
         return camera_from_message(message)
     except CameraError as error:
         raise ConditioningError(f"the picture's camera_info is not usable: {error}") from error
 
 
-def _rectification(camera: Camera) -> Rectification:
-    """What takes the lens out of pictures; the camera must stay where it is, since its points name its frame."""
+def lens_rectification(camera: Camera) -> Rectification:
+    """What takes the lens out of pictures; the camera must stay where it is, since its points name its frame.
+
+    Raises ConditioningError when that is not possible.
+    """
     try:
         rectified = rectification(camera)
     except RejectedEpisodeError as error:
@@ -82,14 +86,14 @@ def _rectification(camera: Camera) -> Rectification:
 def _rectified(robot: PointmapSequence, rectified: Rectification) -> PointmapSequence:
     if rectified.source_px is None:
         return replace(robot, camera=rectified.camera)
-    points = np.stack([_points(rectified, frame[..., 2]) for frame in robot.points_cam])
+    points = np.stack([rectified_points(rectified, frame[..., 2]) for frame in robot.points_cam])
     rgb = None if robot.rgb is None else np.stack([rectified.picture(frame) for frame in robot.rgb])
     return replace(
         robot, camera=rectified.camera, points_cam=points, mask=np.isfinite(points[..., 2]), rgb=rgb, link_ids=None
     )
 
 
-def _points(rectified: Rectification, raw_depth: NDArray[np.float32]) -> NDArray[np.float32]:
+def rectified_points(rectified: Rectification, raw_depth: NDArray[np.float32]) -> NDArray[np.float32]:
     """Points (H, W, 3) on the rays of the undistorted camera, of z-depths (H, W) of the raw one."""
     z = rectified.depth(raw_depth)[..., None]  # (H, W, 1)
     return np.concatenate([rectified.camera.rays().astype(np.float32) * z, z], axis=-1)

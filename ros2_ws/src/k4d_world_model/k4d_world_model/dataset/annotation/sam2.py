@@ -48,10 +48,13 @@ class Sam2Annotator:
             if episode.robot_mask is None:
                 raise AnnotationError("SAM 2 needs points or a box, since the episode has no robot mask to start from")
             prompt = prompt_of_mask(episode.robot_mask[0])
-        return Annotations(self.tool, robot_mask=self._track(episode.rgb, prompt))
+        return Annotations(self.tool, robot_mask=self.track(episode.rgb, prompt))
 
-    def _track(self, rgb: NDArray[np.uint8], prompt: Sam2Prompt) -> NDArray[np.bool_]:
-        """The mask (T, H, W) of the object that ``prompt`` points at in the first of the pictures (T, H, W, 3)."""
+    def track(self, rgb: NDArray[np.uint8], prompt: Sam2Prompt) -> NDArray[np.bool_]:
+        """The mask (T, H, W) of the object that ``prompt`` points at in the first of the pictures (T, H, W, 3).
+
+        Raises AnnotationError when the weights do not fit or a prompt lies outside the picture.
+        """
         frames, height, width = rgb.shape[:3]
         side = int(self._model.config.image_size)
         import torch

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from k4d_world_model.dataset.sampling import nearest_indices
 from k4d_world_model.dataset.sources.bag_config import RosbagConfig
 from k4d_world_model.dataset.sources.bag_contents import SECOND_NS, BagContents, seconds
 from k4d_world_model.dataset.sources.bag_poses import BagPoses
@@ -85,10 +86,7 @@ def _nearest(samples_ns: Integers, stamps_ns: Integers) -> tuple[Integers, Integ
         raise RejectedEpisodeError("its depth topic holds no message")
     order = np.argsort(samples_ns, kind="stable")
     ordered = samples_ns[order]
-    after = np.minimum(np.searchsorted(ordered, stamps_ns), len(ordered) - 1)
-    before = np.maximum(after - 1, 0)
-    is_before = np.abs(stamps_ns - ordered[before]) <= np.abs(ordered[after] - stamps_ns)
-    nearest = np.where(is_before, before, after)
+    nearest = nearest_indices(ordered, stamps_ns)
     return order[nearest].astype(np.int64), np.abs(ordered[nearest] - stamps_ns)
 
 

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from k4d_kinematics import JointTrajectory
 from k4d_world_model.errors import RejectedEpisodeError
 
 Stamps = NDArray[np.int64]
+
+_TELLABLE_NS = 1_000
 
 
 class JointSamples:
@@ -74,6 +77,28 @@ class JointSamples:
             # Differences to the first stamp are exact in float64, stamps since 1970 are not.
             columns.append(np.interp((stamps_ns - times[0]).astype(float), (times - times[0]).astype(float), path))
         return np.stack(columns, axis=-1)
+
+    def sampled(self, names: Sequence[str], step: float, *, continuous: Sequence[str] = ()) -> JointTrajectory:
+        """The joints every ``step`` seconds from when all ``names`` are known, and when one is known for the last time.
+
+        Times are stamps in seconds. Raises RejectedEpisodeError naming a joint that was not recorded, or when they are
+        never known together.
+        """
+        first, last = self.range_ns(names)
+        if last < first:
+            raise RejectedEpisodeError(f"at no moment are all of its joints known: {', '.join(names)}")
+        # Seconds since 1970 in a float64 do not tell stamps apart that are nearer than a quarter of a microsecond.
+        stamps_ns = np.append(np.arange(first, last - _TELLABLE_NS, round(step * 1e9)), last)
+        return JointTrajectory(tuple(names), stamps_ns / 1e9, self.positions(names, stamps_ns, continuous=continuous))
+
+    def forget_before(self, stamp_ns: int) -> None:
+        """Drops the samples before a stamp, and the joints of which none is left."""
+        for name in list(self._samples):
+            kept = {stamp: value for stamp, value in self._samples[name].items() if stamp >= stamp_ns}
+            if kept:
+                self._samples[name] = kept
+            else:
+                del self._samples[name]
 
     def range_ns(self, names: Sequence[str]) -> tuple[int, int]:
         """The first and last stamp at which all ``names`` are known."""

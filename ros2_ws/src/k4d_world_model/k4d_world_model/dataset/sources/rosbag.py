@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from k4d_kinematics import Camera, ConfiguredRobot, JointTrajectory
 from k4d_world_model.dataset.episode import Episode, EpisodeInfo, check_episode_id
 from k4d_world_model.dataset.rectification import Rectification, rectification
 from k4d_world_model.dataset.robot_pointmaps import with_robot_pointmaps
-from k4d_world_model.dataset.sampling import FrameSampling
+from k4d_world_model.dataset.sampling import FrameSampling, nearest_indices
 from k4d_world_model.dataset.sources.bag_config import RosbagConfig
 from k4d_world_model.dataset.sources.bag_contents import BagContents, read_chosen, read_contents
 from k4d_world_model.dataset.sources.bag_frames import BagFrames, recorded_frames, usable_frames
@@ -24,6 +25,9 @@ from k4d_world_model.errors import DatasetError, EpisodeError, RejectedEpisodeEr
 __all__ = ["RosbagConfig", "RosbagSource"]
 
 _SUFFIXES = (".mcap", ".db3")
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 
 class RosbagSource:
@@ -45,6 +49,11 @@ class RosbagSource:
             )
         self._config, self._root, self._robot = config, root, robot
 
+    @property
+    def robot(self) -> ConfiguredRobot | None:
+        """The robot in the recordings, None where the configuration names none."""
+        return self._robot
+
     def episode_ids(self) -> tuple[str, ...]:
         """Identifiers of all bags, sorted. Raises SourceError when there is none, or two would get the same."""
         return tuple(sorted(self._bags))
@@ -55,9 +64,40 @@ class RosbagSource:
         Raises RejectedEpisodeError with the reason when it does not qualify, and SourceError when it is damaged or
         there is none of that name.
         """
+        return self._read(episode_id, lambda times: (sampling.indices(len(times)), sampling.times(times)))
+
+    def read_nearest(self, episode_id: str, moments: Array) -> Episode:
+        """One bag's frames nearest to these moments (T,), each frame once: at most T, with their own times.
+
+        ``moments`` are increasing seconds on the bag's clock. How near they are is for the caller to judge. Raises as
+        ``read`` does.
+        """
+
+        def choose(times: Array) -> tuple[Indices, Array]:
+            nearest = np.unique(nearest_indices(times, moments))
+            return nearest, times[nearest]
+
+        return self._read(episode_id, choose)
+
+    def joints(self, episode_id: str, step: float) -> JointTrajectory:
+        """One bag's joints every ``step`` seconds from when all are known, and when one is known for the last time.
+
+        Raises RejectedEpisodeError when it has none, and as ``read`` does.
+        """
+        contents = read_contents(self._path(episode_id), self._config)
+        names = self._joint_names(contents)
+        if not names:
+            raise RejectedEpisodeError("its joints are not known: the source names no joint_topic")
+        return contents.joints.sampled(names, step, continuous=self._continuous(names))
+
+    def _path(self, episode_id: str) -> Path:
         if episode_id not in self._bags:
             raise SourceError(f"{self._root} has no bag {episode_id!r}; there are {', '.join(sorted(self._bags))}")
-        path = self._bags[episode_id]
+        return self._bags[episode_id]
+
+    def _read(self, episode_id: str, choose: Callable[[Array], tuple[Indices, Array]]) -> Episode:
+        """The frames that ``choose`` picks of those at the times (N,) given to it, and their times in the episode."""
+        path = self._path(episode_id)
         contents = read_contents(path, self._config)
         pinhole = self._rectification(contents)
         names = self._joint_names(contents)
@@ -65,8 +105,7 @@ class RosbagSource:
         poses = self._poses(path, pinhole, everything)
         keep, usable, note = usable_frames(everything, contents, self._config, names, poses)
         try:
-            chosen = sampling.indices(len(usable.stamps_ns))
-            times = sampling.times(usable.times)
+            chosen, times = choose(usable.times)
         except RejectedEpisodeError as error:
             raise RejectedEpisodeError(f"{error}; {note}") from error
         frames = usable[chosen]
@@ -119,16 +158,19 @@ class RosbagSource:
         return names
 
     def _joints(
-        self, contents: BagContents, names: tuple[str, ...], frames: BagFrames, times: NDArray[np.float64]
+        self, contents: BagContents, names: tuple[str, ...], frames: BagFrames, times: Array
     ) -> JointTrajectory | None:
         if not names:
             return None
-        continuous: tuple[str, ...] = ()
-        if self._robot:
-            robot = self._robot.robot
-            turns = robot.is_revolute & np.isneginf(robot.lower) & np.isposinf(robot.upper)
-            continuous = tuple(name for name, turning in zip(names, turns, strict=True) if turning)
-        return JointTrajectory(names, times, contents.joints.positions(names, frames.stamps_ns, continuous=continuous))
+        positions = contents.joints.positions(names, frames.stamps_ns, continuous=self._continuous(names))
+        return JointTrajectory(names, times, positions)
+
+    def _continuous(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        if self._robot is None:
+            return ()
+        robot = self._robot.robot
+        turns = robot.is_revolute & np.isneginf(robot.lower) & np.isposinf(robot.upper)
+        return tuple(name for name, turning in zip(names, turns, strict=True) if turning)
 
     def _poses(self, path: Path, pinhole: Rectification | None, frames: BagFrames) -> BagPoses | None:
         config = self._config

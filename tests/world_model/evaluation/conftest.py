@@ -1,17 +1,36 @@
-"""A small truth with every kind of pixel, and rollouts that are wrong in known ways."""
+"""A small truth with every kind of pixel, rollouts that are wrong in known ways, and evaluations of fake models."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from k4d_kinematics import Camera
+from k4d_kinematics import Camera, ConfiguredRobot, configured_robot
 from k4d_world_model.conditioning import Conditioning
-from k4d_world_model.evaluation.truth import Truth
+from k4d_world_model.dataset.episode import Episode
+from k4d_world_model.evaluation import entrants
+from k4d_world_model.evaluation.evaluate import Evaluation
+from k4d_world_model.evaluation.evaluation_settings import EvaluationSettings
+from k4d_world_model.evaluation.fitted_episode import fitted_episode, shortened
+from k4d_world_model.evaluation.held_out import HeldOut, of_split
+from k4d_world_model.evaluation.judges import JudgeSettings
+from k4d_world_model.evaluation.report import write_report
+from k4d_world_model.evaluation.truth import Truth, truth_of
 from k4d_world_model.rollout import MetricFit, Provenance, Rollout
-from k4d_world_model.world_model import OnStep
+from k4d_world_model.world_model import OnStep, WorldModel
 from k4d_world_model.world_model_config import WorldModelConfig
+
+ROOT = Path(__file__).resolve().parents[3]
+DATASET = ROOT / "tests" / "world_model" / "fixture_dataset"
+ROBOT = ROOT / "config" / "robots" / "panda.yaml"
+SIZE = (7, 24, 36)  # frames, height and width that are scored
+
+Make = Callable[..., EvaluationSettings]
 
 FRAMES, HEIGHT, WIDTH = 7, 25, 31
 CAMERA = Camera.pinhole(HEIGHT, WIDTH, 30.0, 32.0, 15.2, 12.1, frame_id="optical")
@@ -95,3 +114,62 @@ class FakeModel:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("surfaces")
+
+
+@pytest.fixture(scope="session")
+def robot(cache: Path) -> ConfiguredRobot:
+    return configured_robot(ROBOT, cache)
+
+
+@pytest.fixture(scope="session")
+def held_out(robot: ConfiguredRobot) -> HeldOut:
+    return of_split(DATASET, "train", robot).first(2)
+
+
+@pytest.fixture(scope="session")
+def episode(held_out: HeldOut) -> Episode:
+    return held_out.read(held_out.episode_ids[0])
+
+
+def small(episode: Episode) -> Episode:
+    """The episode as it is scored."""
+    return fitted_episode(shortened(episode, SIZE[0]), *SIZE[1:])
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch, episode: Episode) -> dict[str, FakeModel]:
+    """Fake models by the name of the YAML file that they are opened from."""
+    truth = truth_of(small(episode))
+    known = {name: FakeModel(truth, name, *off) for name, off in (("better", (2, 0.001)), ("worse", (20, 0.01)))}
+
+    def opened(path: Path, *, device: str | None = None) -> WorldModel:
+        return known[path.stem]
+
+    monkeypatch.setattr(entrants, "open_world_model", opened)
+    return known
+
+
+@pytest.fixture
+def settings(tmp_path: Path, cache: Path) -> Callable[..., EvaluationSettings]:
+    """Settings for one episode of the fixture's data set, judged without networks."""
+
+    def make(*names: str, out: str = "out", **others: object) -> EvaluationSettings:
+        plain = {
+            "data": (DATASET,), "split": "train", "robot": ROBOT, "models": tuple(map(Path, names)), "episodes": 1,
+            "size": SIZE, "seed": 5, "judges": JudgeSettings(efficientnet_lite0=False), "sheets": 0, "cache": cache,
+        }  # fmt: skip
+        return EvaluationSettings(out=tmp_path / out, **{**plain, **others})  # type: ignore[arg-type]
+
+    return make
+
+
+def written(evaluation: Evaluation, out: Path) -> dict[str, Any]:
+    """The summary of the evaluation's report, which is written into ``out``."""
+    write_report(out, evaluation)
+    content: dict[str, Any] = json.loads((out / "summary.json").read_text())
+    return content

@@ -11,7 +11,6 @@ from k4d_world_model.evaluation.cloud_metrics import (
     cloud_distances,
     extrema_normalization,
     normalised,
-    sampled_cloud_distances,
     sampled_name,
 )
 
@@ -36,7 +35,7 @@ def test_distances_are_those_of_brute_force() -> None:
     assert found.chamfer_l2 == pytest.approx(((to_truth**2).mean() + (to_predicted**2).mean()) / 2, rel=1e-12)
     precision, recall = (to_truth < 0.2).mean(), (to_predicted < 0.2).mean()
     assert found.f_score(0.2) == pytest.approx(2 * precision * recall / (precision + recall), rel=1e-12)
-    assert found.dropped == (6, 19)
+    assert (Cloud.of(predicted).missing, Cloud.of(truth).missing) == (6, 19)
 
 
 def plane(depth: float) -> NDArray[np.float32]:
@@ -59,7 +58,7 @@ def test_a_missing_half_shows_in_recall_only() -> None:
     recall = (found.of_truth < 0.01).mean()
     assert recall == pytest.approx(16 / 31)
     assert found.f_score() == pytest.approx(2 * recall / (1 + recall))
-    assert found.dropped == (23 * 15, 0)
+    assert Cloud.of(half).missing == 23 * 15
     # Columns 16 to 30 lie 2, 4, ... 30 cm from column 15.
     assert found.chamfer_l1 == pytest.approx(0.02 * sum(range(1, 16)) / 31 / 2, rel=1e-6)
 
@@ -84,15 +83,17 @@ def test_a_sample_says_its_size_and_comes_near_the_whole() -> None:
     generator = np.random.default_rng(8)
     predicted, truth = (Cloud.of(generator.uniform(0, 1, (37, 41, 3))) for _ in range(2))
     whole = cloud_distances(predicted, truth)
-    part = sampled_cloud_distances(predicted, truth, 500, seed=3)
-    assert part.of_predicted.shape == part.of_truth.shape == (500,)
+    part = cloud_distances(predicted, truth, sample=500, seed=3)
+    asked = np.isfinite(part.of_predicted)
+    assert asked.sum() == np.isfinite(part.of_truth).sum() == 500
+    np.testing.assert_array_equal(part.of_predicted[asked], whole.of_predicted[asked])
     assert part.chamfer_l1 == pytest.approx(whole.chamfer_l1, rel=0.05)
     assert part.chamfer_l1 != whole.chamfer_l1
-    assert part.chamfer_l1 == sampled_cloud_distances(predicted, truth, 500, seed=3).chamfer_l1
-    assert sampled_cloud_distances(predicted, truth, 10**6).chamfer_l1 == pytest.approx(whole.chamfer_l1, rel=1e-12)
+    assert part.chamfer_l1 == cloud_distances(predicted, truth, sample=500, seed=3).chamfer_l1
+    assert cloud_distances(predicted, truth, sample=10**6).chamfer_l1 == whole.chamfer_l1
     assert sampled_name("chamfer_l1", 500) == "chamfer_l1_of_500_points"
     with pytest.raises(CloudError, match="at least 1 point, got 0"):
-        sampled_cloud_distances(predicted, truth, 0)
+        cloud_distances(predicted, truth, sample=0)
 
 
 def test_normalised_units_are_those_of_the_truths_extrema() -> None:

@@ -1,171 +1,213 @@
 """The evaluation from held-out episodes to its files, with models whose errors are known."""
 
 import csv
-import json
 import math
+import pickle
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from k4d_kinematics import ConfiguredRobot, configured_robot
 from k4d_world_model.cli import evaluate as program
 from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.errors import DatasetError, EpisodeError, RejectedEpisodeError, SourceError, WorldModelError
-from k4d_world_model.evaluation.evaluate import Evaluation, evaluate
-from k4d_world_model.evaluation.fitted_episode import fitted_episode
-from k4d_world_model.evaluation.held_out import HeldOut, conditioning_with_robot, of_source, of_split, robot_pictures
-from k4d_world_model.evaluation.report import FIGURES, markdown_table, write_report
+from k4d_world_model.errors import EvaluationError, PredictionError, RejectedEpisodeError
+from k4d_world_model.evaluation import episode_scoring
+from k4d_world_model.evaluation import evaluate as evaluating
+from k4d_world_model.evaluation.episode_record import record_path
+from k4d_world_model.evaluation.evaluate import evaluate
+from k4d_world_model.evaluation.fitted_episode import fitted_episode, shortened
+from k4d_world_model.evaluation.held_out import HeldOut
+from k4d_world_model.evaluation.tables import markdown_report
 from k4d_world_model.evaluation.truth import truth_of
-from k4d_world_model.fitting import fitted
 
-from .conftest import FakeModel
-
-ROOT = Path(__file__).resolve().parents[3]
-DATASET = ROOT / "tests" / "world_model" / "fixture_dataset"
+from .conftest import DATASET, ROBOT, SIZE, FakeModel, Make, written
 
 
-@pytest.fixture(scope="module")
-def robot(tmp_path_factory: pytest.TempPathFactory) -> ConfiguredRobot:
-    return configured_robot(ROOT / "config" / "robots" / "panda.yaml", tmp_path_factory.mktemp("surfaces"))
+def test_models_are_scored_side_by_side_with_the_frozen_world(models: dict[str, FakeModel], settings: Make) -> None:
+    evaluation = evaluate(settings("better.yaml", "worse.yaml"))
+    assert evaluation.entrants == ("better", "worse", "frozen_world")
+    better, worse, frozen = (evaluation.records[name][0] for name in evaluation.entrants)
+    assert better.figure("environment_error_mm").number == pytest.approx(math.sqrt(3), rel=1e-2)
+    assert worse.figure("environment_error_mm").number == pytest.approx(10 * math.sqrt(3), rel=1e-2)
+    assert better.figure("psnr_changed").number == pytest.approx(20 * math.log10(255 / 2), abs=0.1)
+    assert better.figure("psnr_robot").number == pytest.approx(better.figure("psnr_environment").number, abs=0.2)
+    assert worse.figure("f_score").number < better.figure("f_score").number == 1.0
+    assert 0 < better.figure("chamfer_l1").number <= 0.001 * math.sqrt(3) + 1e-9
+    assert frozen.figure("robot_error_mm").number < 0.1
+    truth = evaluation.truth[0]
+    assert better.figure("chamfer_l1_temp").number == pytest.approx(truth.figure("chamfer_l1_temp").number, rel=1e-3)
+    assert better.figure("fid").reason == "better has no fid"
+    assert better.seconds.value is None  # the fake measures nothing
 
 
-@pytest.fixture(scope="module")
-def held_out(robot: ConfiguredRobot) -> HeldOut:
-    return of_split(DATASET, "train", robot).first(2)
+def test_the_report_says_what_the_evaluation_found(models: dict[str, FakeModel], settings: Make) -> None:
+    evaluation = evaluate(settings("better.yaml", "worse.yaml"))
+    out = settings("better.yaml").out
+    summary = written(evaluation, out)
+    with (out / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model"] for row in rows] == ["better", "worse", "frozen_world"]
+    assert float(rows[1]["ssim"]) == pytest.approx(evaluation.records["worse"][0].figure("ssim").number, rel=1e-5)
+    assert [(d["model"], d["minus"]) for d in summary["differences"]] == [
+        ("better", "frozen_world"), ("worse", "frozen_world"), ("worse", "better"),
+    ]  # fmt: skip
+    loss = summary["differences"][2]["mean"]["xyz_psnr_changed"]
+    assert (loss["mean"], loss["count"]) == (pytest.approx(-20.0, abs=0.05), 1)
+    assert summary["models"][0]["sets"]["fid"] == "unavailable"
+    table = (out / "table.md").read_text()
+    assert table == markdown_report(evaluation)
+    (line,) = [line for line in table.splitlines() if line.startswith("| XYZ PSNR, changed")]
+    assert line.split("|")[7].strip() == "-20.00 (-20.00 [-20.00, -20.00])"
+    assert "| FID | unavailable | unavailable | unavailable |" in table
+    (line,) = [line for line in table.splitlines() if line.startswith("| fixture_dataset | truth |")]
+    assert [cell.strip() for cell in line.split("|")[4:7]] == ["-", "-", "-"]
 
 
-@pytest.fixture(scope="module")
-def episode(held_out: HeldOut) -> Episode:
-    return held_out.read(held_out.episode_ids[0])
+def test_what_is_done_is_not_done_again(models: dict[str, FakeModel], settings: Make) -> None:
+    first = evaluate(settings("better.yaml", "worse.yaml"))
+    again = evaluate(settings("better.yaml", "worse.yaml"))
+    assert [outcome.kind for outcome in (*first.outcomes, *again.outcomes)] == ["scored", "kept"]
+    assert (again.records, again.data_sha256) == (first.records, first.data_sha256)
+    assert models["better"].predicted == 1
+    # Killed between two entrants of an episode: only what is missing is predicted.
+    (episode_id,) = [record.episode.episode_id for record in first.truth]
+    record_path(settings("better.yaml").out, "worse", episode_id).unlink()
+    assert evaluate(settings("better.yaml", "worse.yaml")).records == first.records
+    assert (models["better"].predicted, models["worse"].predicted) == (1, 2)
 
 
-@pytest.fixture(scope="module")
-def evaluation(held_out: HeldOut, episode: Episode) -> Evaluation:
-    truth = truth_of(episode)
+def test_a_folder_of_another_protocol_is_refused_and_says_why(models: dict[str, FakeModel], settings: Make) -> None:
+    evaluate(settings("better.yaml"))
+    with pytest.raises(EvaluationError, match=r"begun otherwise.* seed was 5 and is 6 now"):
+        evaluate(settings("better.yaml", seed=6))
+    with pytest.raises(EvaluationError, match=r"cloud_sample was None and is 50 now"):
+        evaluate(settings("better.yaml", cloud_sample=50))
 
+
+def test_a_model_that_fails_is_an_invalid_row(
+    models: dict[str, FakeModel], settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise PredictionError("the model gave no numbers")
+
+    monkeypatch.setattr(models["worse"], "predict", fail)
+    evaluation = evaluate(settings("better.yaml", "worse.yaml"))
+    assert evaluation.records["worse"][0].invalid == "PredictionError: the model gave no numbers"
+    assert math.isnan(evaluation.records["worse"][0].figure("psnr").number)
+    summary = written(evaluation, settings("better.yaml").out)
+    (row,) = summary["models"][1]["invalid"]
+    assert row["reason"] == "PredictionError: the model gave no numbers"
+    assert summary["models"][1]["mean"]["psnr"]["count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"data": ()}, "give either sources or data sets"),
+        ({"models": ()}, "give a model or a folder of predictions"),
+        ({"models": (), "predictions": (Path("x"),), "size": None}, r"say which \(frames, height, width\)"),
+        ({"data": (DATASET, DATASET)}, "domains need different names, got fixture_dataset, fixture_dataset"),
+        ({"episodes": 0}, "episodes must be at least 1, got 0"),
+        ({"size": (1, 24, 36)}, "at least 2 frames"),
+    ],
+)
+def test_settings_that_name_nothing_are_refused(settings: Make, changed: dict[str, object], reason: str) -> None:
+    with pytest.raises(EvaluationError, match=reason):
+        settings("better.yaml", **changed)
+
+
+def test_rejected_episodes_are_told(
+    models: dict[str, FakeModel], settings: Make, episode: Episode, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def read(episode_id: str) -> Episode:
         if episode_id == "bad":
             raise RejectedEpisodeError("it is too short")
         return replace(episode, info=replace(episode.info, episode_id=episode_id))
 
-    models = [FakeModel(truth, "better", 2, 0.001), FakeModel(truth, "worse", 20, 0.01)]
-    return evaluate(models, [HeldOut(("one", "bad", "two"), read, held_out.robot)], seed=5)
-
-
-def test_models_are_scored_side_by_side_and_rejected_episodes_told(evaluation: Evaluation) -> None:
-    assert [scores.info.episode_id for scores in evaluation.episodes] == ["one", "two"]
-    assert evaluation.rejected == (("bad", "it is too short"),)
-    for scores in evaluation.episodes:
-        better, worse = scores.metrics
-        assert better.environment_error_mm == pytest.approx(math.sqrt(3), rel=1e-2)
-        assert worse.environment_error_mm == pytest.approx(10 * math.sqrt(3), rel=1e-2)
-        assert better.psnr_changed == pytest.approx(20 * math.log10(255 / 2), abs=0.1)
-        assert better.xyz_psnr_changed - worse.xyz_psnr_changed == pytest.approx(20.0, abs=0.05)
-
-
-def test_the_report_says_what_the_evaluation_found(evaluation: Evaluation, tmp_path: Path) -> None:
-    write_report(tmp_path, evaluation)
-    with (tmp_path / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["episode"], row["model"]) for row in rows] == [
-        ("one", "better"), ("one", "worse"), ("two", "better"), ("two", "worse"),
+    part = HeldOut(("bad", "good"), read, held_out.robot)
+    monkeypatch.setattr(episode_scoring, "of_split", lambda *_: part)
+    evaluation = evaluate(settings("better.yaml", episodes=2))
+    assert [(o.episode_id, o.kind, o.reason) for o in evaluation.outcomes] == [
+        ("bad", "rejected", "it is too short"), ("good", "scored", ""),
     ]  # fmt: skip
-    assert float(rows[1]["psnr_changed"]) == pytest.approx(evaluation.episodes[0].metrics[1].psnr_changed, rel=1e-5)
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert [model["name"] for model in summary["models"]] == ["better", "worse"]
-    assert set(summary["models"][0]["pooled"]) == set(FIGURES)
-    gain = summary["gain"]["xyz_psnr_changed"]
-    assert (gain["mean"], gain["count"]) == (pytest.approx(20.0, abs=0.05), 2)
-    assert summary["rejected"] == [{"episode": "bad", "reason": "it is too short"}]
-    table = (tmp_path / "table.md").read_text()
-    assert table == markdown_table(evaluation)
-    (line,) = [line for line in table.splitlines() if line.startswith("| XYZ PSNR, changed")]
-    assert line.split("|")[4].strip() == "+20.00 (+20.00 [+20.00, +20.00])"
+    assert written(evaluation, settings("better.yaml").out)["rejected"] == [
+        {"episode": "bad", "reason": "it is too short"}
+    ]
+    with pytest.raises(EvaluationError, match="no episode could be scored: bad: it is too short"):
+        evaluate(settings("better.yaml", out="none", episodes=1))
 
 
-def test_models_of_different_sizes_are_not_compared(held_out: HeldOut, episode: Episode) -> None:
-    truth = truth_of(episode)
-    other = truth_of(fitted_episode(episode, 32, 40))
-    with pytest.raises(WorldModelError, match=r"\(49, 32, 40\), \(49, 64, 96\)"):
-        evaluate([FakeModel(truth, "a", 0, 0.0), FakeModel(other, "b", 0, 0.0)], [held_out], seed=0)
+def test_ray_is_handed_every_episode(
+    models: dict[str, FakeModel], settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def on_ray(work: Any, tasks: Any, address: str, cores: int, failed: Any) -> Iterator[Any]:
+        asked.extend([address, [task.episode_id for task in tasks], pickle.loads(pickle.dumps(tasks)) == tasks])  # noqa: S301
+        yield work(tasks[0])
+        yield failed(tasks[1], "its worker died")
+
+    monkeypatch.setattr(evaluating, "run_on_ray", on_ray)
+    evaluation = evaluate(settings("better.yaml", episodes=2), ray="local")
+    ids = [outcome.episode_id for outcome in evaluation.outcomes]
+    assert asked == ["local", ids, True]
+    assert [(outcome.kind, outcome.reason) for outcome in evaluation.outcomes] == [
+        ("scored", ""), ("failed", "its worker died"),
+    ]  # fmt: skip
 
 
-def test_nothing_but_rejected_episodes_is_no_evaluation(held_out: HeldOut, episode: Episode) -> None:
-    def read(episode_id: str) -> Episode:
-        raise RejectedEpisodeError("it is empty")
-
-    with pytest.raises(WorldModelError, match="it is empty"):
-        evaluate([FakeModel(truth_of(episode), "a", 0, 0.0)], [HeldOut(("x",), read, held_out.robot)], seed=0)
-
-
-def test_a_larger_episode_is_brought_to_the_model_as_its_first_frame_is(held_out: HeldOut, episode: Episode) -> None:
-    small = fitted_episode(episode, 30, 36)
-    conditioning = fitted(conditioning_with_robot(episode, held_out.robot), 30, 36)
-    np.testing.assert_array_equal(small.rgb[0], conditioning.first_frame)
-    np.testing.assert_array_equal(small.scene_points[0], conditioning.first_points)
-    np.testing.assert_array_equal(small.robot_points, conditioning.robot_points)
-    assert small.camera == conditioning.camera
-    later = replace(conditioning_with_robot(episode, held_out.robot), first_frame=episode.rgb[31])
-    np.testing.assert_array_equal(small.rgb[31], fitted(later, 30, 36).first_frame)
-    bare = fitted_episode(replace(episode, robot_points=None, robot_mask=None), 30, 36)
-    assert bare.robot_points is bare.robot_mask is None
-    np.testing.assert_array_equal(bare.scene_points[7], small.scene_points[7])
-    with pytest.raises(EpisodeError, match="has no camera"):
-        fitted_episode(replace(episode, camera=None), 30, 36)
+def test_models_that_cannot_be_scored_together_are_refused(
+    models: dict[str, FakeModel], settings: Make, episode: Episode
+) -> None:
+    with pytest.raises(EvaluationError, match="each must have a name of its own"):
+        evaluate(settings("better.yaml", "better.yaml"))
+    models["worse"].truth = truth_of(fitted_episode(shortened(episode, 5), *SIZE[1:]))
+    with pytest.raises(EvaluationError, match=r"a model of 5 frames of 24 x 36 px cannot be scored at 7 frames"):
+        evaluate(settings("better.yaml", "worse.yaml"))
+    models["worse"].truth = truth_of(fitted_episode(shortened(episode, 7), 24, 40))
+    with pytest.raises(EvaluationError, match=r"a model of 7 frames of 24 x 40 px cannot be scored"):
+        evaluate(settings("better.yaml", "worse.yaml"))
 
 
-def test_rendered_robot_pictures_lie_on_the_robot_and_look_like_it(held_out: HeldOut, episode: Episode) -> None:
-    pictures = robot_pictures(episode, held_out.robot)
-    lit = pictures.max(axis=-1) > 0
-    assert (lit == episode.robot_mask).mean() > 0.99  # the fixture was drawn with reduced meshes
-    both = lit & episode.robot_mask
-    # Light differs; what is bright in one is bright in the other.
-    assert np.corrcoef(pictures[both].mean(axis=-1), episode.rgb[both].mean(axis=-1))[0, 1] > 0.5
-    with pytest.raises(EpisodeError, match="has no joints"):
-        robot_pictures(replace(episode, joints=None), held_out.robot)
-
-
-def test_sources_and_splits_say_what_is_wrong_with_them(robot: ConfiguredRobot, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="source must be 'simulation' to be evaluated on, got 'rosbag'"):
-        of_source(ROOT / "config" / "sources" / "bag.yaml", 49)
-    with pytest.raises(DatasetError, match=r"episodes must be within 1\.\.\d+, got 99"):
-        of_split(DATASET, "train", robot).first(99)
-    with pytest.raises(DatasetError, match="no such folder"):
-        of_split(tmp_path / "nowhere", "val", robot)
-
-
-def test_held_out_sources_are_fifty_seeds_beyond_those_trained_on(tmp_path: Path) -> None:
-    taken: set[int] = set()
-    for scene in ("easy", "medium", "hard"):
-        part = of_source(ROOT / "config" / "sources" / f"held_out_{scene}.yaml", 49, tmp_path)
-        seeds = {seed_of(episode_id) for episode_id in part.episode_ids}
-        assert min(seeds) >= 5_000_000
-        assert not taken & seeds
-        taken |= seeds
-        assert any(not episode_id.endswith("expert") for episode_id in part.episode_ids)
-    assert len(taken) == 50
-
-
-def seed_of(episode_id: str) -> int:
-    return next(int(part) for part in episode_id.split("_") if part.isdigit())
+def test_a_larger_model_with_more_frames_is_scored_at_the_first_ones_size(
+    models: dict[str, FakeModel], settings: Make, episode: Episode
+) -> None:
+    models["worse"].truth = truth_of(fitted_episode(shortened(episode, 13), 48, 72))
+    evaluation = evaluate(settings("better.yaml", "worse.yaml", size=None))
+    assert (evaluation.protocol["read_frames"], evaluation.protocol["frames"]) == (13, 7)
+    worse = evaluation.records["worse"][0]
+    assert worse.figure("psnr").number == pytest.approx(20 * math.log10(255 / 20), abs=1.5)
+    # A point keeps its depth and comes to lie on its new pixel's ray: 1 cm of depth, and what that is aside.
+    assert 10.0 < worse.figure("environment_error_mm").number < 14.0
 
 
 def test_the_command_evaluates_and_draws(
-    episode: Episode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    models: dict[str, FakeModel],
+    episode: Episode,
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    models = iter([FakeModel(truth_of(episode), "model", 2, 0.001), FakeModel(truth_of(episode), "baseline", 9, 0.01)])
-    monkeypatch.setattr(program, "open_world_model", lambda path, device: next(models))
     words = ["k4d-evaluate", "--data", str(DATASET), "--split", "train", "--episodes", "1", "--out", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", [*words, "--robot", str(ROOT / "config" / "robots" / "panda.yaml")])
+    words += ["--robot", str(ROBOT), "--cache", str(cache), "--no-lite", "--model", "better.yaml", "worse.yaml"]
+    monkeypatch.setattr(sys, "argv", words)
     assert program.main() == 0
-    assert "| RGB PSNR, changed region (dB) |" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "| RGB PSNR, changed region (dB) |" in shown
+    assert "1 episodes of 3 entrants, a file each: 3 chunks; 0 episodes were done before." in shown
     (sheet,) = (tmp_path / "sheets").iterdir()
     assert sheet.stem == episode.info.episode_id
-    assert np.asarray(Image.open(sheet)).shape == (6 * 160, 6 * 240, 3)
+    assert np.asarray(Image.open(sheet)).shape == (8 * 160, 6 * 240, 3)
+    monkeypatch.setattr(sys, "argv", ["k4d-evaluate", "--join", str(tmp_path), "--out", str(tmp_path / "joined")])
+    assert program.main() == 0
+    assert (tmp_path / "joined" / "table.md").read_text() == (tmp_path / "table.md").read_text()
+    capsys.readouterr()
     monkeypatch.setattr(sys, "argv", ["k4d-evaluate", "--out", str(tmp_path)])
     assert program.main() == 1
-    assert "give either --source or --data" in capsys.readouterr().err
+    assert "give either sources or data sets" in capsys.readouterr().err

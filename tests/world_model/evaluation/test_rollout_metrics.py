@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from k4d_world_model.errors import EpisodeError, WorldModelError
+from k4d_world_model.evaluation.pixel_figures import FIGURES
 from k4d_world_model.evaluation.regions import regions
-from k4d_world_model.evaluation.rollout_metrics import FIGURES, RolloutMetrics, SquaredError, compare
+from k4d_world_model.evaluation.rollout_metrics import RolloutMetrics, SquaredError, compare
 from k4d_world_model.evaluation.truth import Truth
 from k4d_world_model.rollout import Rollout
 

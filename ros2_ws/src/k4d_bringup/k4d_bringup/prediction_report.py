@@ -19,7 +19,7 @@ from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.opening import open_source
 from k4d_world_model.evaluation.fitted_episode import fitted_episode
 from k4d_world_model.evaluation.held_out import conditioning_with_robot
-from k4d_world_model.evaluation.report import figures_of
+from k4d_world_model.evaluation.pixel_figures import figure_values
 from k4d_world_model.evaluation.rollout_metrics import RolloutMetrics, compare
 from k4d_world_model.evaluation.sheet import comparison_sheet
 from k4d_world_model.evaluation.truth import Truth
@@ -48,7 +48,7 @@ class PredictionReport:
                 "weights_sha256": rollout.provenance.weights_sha256,
                 "prediction_s": rollout.provenance.computation_time,
                 "peak_mb": rollout.provenance.peak_memory_bytes / 1e6,
-                **figures_of(metrics),
+                **figure_values(metrics),
             }
             for name, rollout, metrics in (
                 ("model", self.model, self.model_metrics),

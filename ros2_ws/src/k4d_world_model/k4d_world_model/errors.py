@@ -115,3 +115,7 @@ class RemotePolicyError(PolicyError):
 
 class MetaWorldError(WorldModelError):
     """Meta-World's own process cannot be started, ends early or answers otherwise than agreed."""
+
+
+class EvaluationError(WorldModelError):
+    """An evaluation cannot be done or go on: another protocol, names twice, sizes that do not fit, nothing to score."""

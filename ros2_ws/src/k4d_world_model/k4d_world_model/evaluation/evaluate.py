@@ -1,95 +1,144 @@
-"""World models side by side on episodes that none of them was trained on."""
+"""Evaluations from settings to records: every episode on its own, resumable at any moment."""
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from k4d_world_model.dataset.episode import EpisodeInfo
-from k4d_world_model.errors import RejectedEpisodeError, WorldModelError
-from k4d_world_model.evaluation.fitted_episode import fitted_episode
-from k4d_world_model.evaluation.held_out import HeldOut, conditioning_with_robot
-from k4d_world_model.evaluation.rollout_metrics import RolloutMetrics, compare
-from k4d_world_model.evaluation.truth import Truth, truth_of
-from k4d_world_model.fitting import fitted
-from k4d_world_model.rollout import Rollout
-from k4d_world_model.world_model import WorldModel
+from k4d_world_model.dataset.building.manifest import Value
+from k4d_world_model.dataset.building.ray_workers import run_on_ray
+from k4d_world_model.errors import EvaluationError
+from k4d_world_model.evaluation.episode_record import TRUTH, EpisodeRecord, read_record, record_path
+from k4d_world_model.evaluation.episode_scoring import Bench, Outcome, ScoringTask, open_bench, score_episode
+from k4d_world_model.evaluation.evaluation_settings import EvaluationSettings
+from k4d_world_model.evaluation.protocol import check_same, hash_of, protocol_of
 
-
-@dataclass(frozen=True)
-class EpisodeScores:
-    """What each model achieved on one episode, in the order of the models; ``seconds`` a rollout took."""
-
-    info: EpisodeInfo
-    metrics: tuple[RolloutMetrics, ...]
-    seconds: tuple[float, ...]
+PROTOCOL_NAME = "protocol.json"
+Watch = Callable[[Iterator[Outcome], int], Iterable[Outcome]]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of all episodes for the models of these names.
+    """Records of one protocol: of every entrant, in order, those of the episodes in order; and the truth's own.
 
-    ``weights_sha256`` are the models' weights, ``rejected`` the episodes that do not qualify, with the reason.
+    protocol: see ``protocol_of``. weights: the judging networks'. folders: where each entrant's records lie.
+    outcomes: of all episodes, scored or not. A record is a chunk: one file, done or not.
     """
 
-    names: tuple[str, ...]
-    weights_sha256: tuple[str, ...]
-    seed: int
-    episodes: tuple[EpisodeScores, ...]
-    rejected: tuple[tuple[str, str], ...]
+    protocol: dict[str, Value]
+    entrants: tuple[str, ...]
+    records: dict[str, tuple[EpisodeRecord, ...]]
+    truth: tuple[EpisodeRecord, ...]
+    folders: dict[str, Path]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def protocol_sha256(self) -> str:
+        """Of the settings."""
+        return hash_of(self.protocol)
+
+    @property
+    def data_sha256(self) -> str:
+        """Of what the truth really held, episode by episode."""
+        return hash_of({record.episode.episode_id: record.truth_sha256 for record in self.truth})
 
 
-# Called after each episode: its scores, what really happened, and the models' rollouts.
-OnEpisode = Callable[[EpisodeScores, Truth, Sequence[Rollout]], None]
+def unwatched(outcomes: Iterator[Outcome], total: int) -> Iterable[Outcome]:
+    """The outcomes as they come."""
+    return outcomes
 
 
-def evaluate(
-    models: Sequence[WorldModel],
-    held_out: Sequence[HeldOut],
-    *,
-    seed: int,
-    on_episode: OnEpisode = lambda scores, truth, rollouts: None,
-) -> Evaluation:
-    """The scores of every model on every episode, each predicted with the same ``seed`` from the same start.
+def evaluate(settings: EvaluationSettings, *, ray: str = "", watch: Watch = unwatched) -> Evaluation:
+    """What all entrants achieved; records that are in ``settings.out`` already are kept, so a killed run goes on.
 
-    Raises WorldModelError when the models differ in frames or size or no episode qualifies, and what reading and
-    predicting raise.
+    ``ray`` is a cluster's address or "local" for one on all cores of this machine; without it all is done here.
+    ``watch`` is handed the episodes' outcomes as they end, and their number, and passes them on. Raises EvaluationError
+    when ``out`` was begun with another protocol, which it names, or no episode was scored, and what opening raises.
     """
-    shapes = {model.frame_shape for model in models}
-    if len(shapes) != 1:
-        raise WorldModelError(f"models to be compared must be of one (frames, height, width), got {sorted(shapes)}")
-    episodes, rejected = [], []
-    for episodes_of_one_kind in held_out:
-        for episode_id in episodes_of_one_kind.episode_ids:
-            try:
-                scores, truth, rollouts = score(models, episodes_of_one_kind, episode_id, seed)
-            except RejectedEpisodeError as error:
-                rejected.append((episode_id, str(error)))
-                continue
-            episodes.append(scores)
-            on_episode(scores, truth, rollouts)
-    if not episodes:
-        raise WorldModelError(f"no episode qualifies; the reasons are {rejected}")
+    settings = _resolved(settings)
+    bench = open_bench(settings)
+    protocol = protocol_of(settings, bench.read_frames, bench.size, _episode_ids(bench), bench.judges.weights)
+    _begin(settings.out, protocol)
+    tasks = [
+        ScoringTask(settings, hash_of(protocol), domain, episode_id, k < settings.sheets)
+        for domain, held_out in bench.domains.items()
+        for k, episode_id in enumerate(held_out.episode_ids)
+    ]
+    if ray:
+        running: Iterator[Outcome] = run_on_ray(score_episode, tasks, ray, len(os.sched_getaffinity(0)), _failed)
+    else:
+        running = (score_episode(task) for task in tasks)
+    with closing(running):  # type: ignore[type-var]
+        by_id = {outcome.episode_id: outcome for outcome in watch(running, len(tasks))}
+    outcomes = tuple(by_id[task.episode_id] for task in tasks)
+    done = [outcome.episode_id for outcome in outcomes if outcome.kind in ("kept", "scored")]
+    if not done:
+        raise EvaluationError(f"no episode could be scored: {_reasons(outcomes)}")
+    entrants = tuple(entrant.name for entrant in bench.entrants)
     return Evaluation(
-        tuple(model.config.name for model in models),
-        tuple(model.weights_sha256 for model in models),
-        seed,
-        tuple(episodes),
-        tuple(rejected),
+        protocol,
+        entrants,
+        {name: _records(settings.out, name, done) for name in entrants},
+        _records(settings.out, TRUTH, done),
+        dict.fromkeys((*entrants, TRUTH), settings.out),
+        outcomes,
     )
 
 
-def score(
-    models: Sequence[WorldModel], held_out: HeldOut, episode_id: str, seed: int
-) -> tuple[EpisodeScores, Truth, list[Rollout]]:
-    """Scores, truth and rollouts of one episode at the models' size. Raises RejectedEpisodeError with the reason."""
-    _, height, width = models[0].frame_shape
-    episode = held_out.read(episode_id)
-    conditioning = fitted(conditioning_with_robot(episode, held_out.robot), height, width)
-    truth = truth_of(fitted_episode(episode, height, width))
-    rollouts, seconds = [], []
-    for model in models:
-        started = time.perf_counter()
-        rollouts.append(model.predict(conditioning, seed=seed))
-        seconds.append(time.perf_counter() - started)
-    metrics = tuple(compare(rollout, truth) for rollout in rollouts)
-    return EpisodeScores(episode.info, metrics, tuple(seconds)), truth, rollouts
+def _resolved(settings: EvaluationSettings) -> EvaluationSettings:
+    """The settings with absolute paths, as workers elsewhere need them."""
+    judges = settings.judges
+    return replace(
+        settings,
+        out=settings.out.resolve(),
+        sources=tuple(path.resolve() for path in settings.sources),
+        data=tuple(path.resolve() for path in settings.data),
+        robot=settings.robot.resolve(),
+        models=tuple(path.resolve() for path in settings.models),
+        predictions=tuple(path.resolve() for path in settings.predictions),
+        cache=None if settings.cache is None else settings.cache.resolve(),
+        judges=replace(
+            judges,
+            lpips=tuple(path.resolve() for path in judges.lpips),
+            inception=None if judges.inception is None else judges.inception.resolve(),
+            i3d=None if judges.i3d is None else judges.i3d.resolve(),
+        ),
+    )
+
+
+def _episode_ids(bench: Bench) -> list[str]:
+    ids = [episode_id for held_out in bench.domains.values() for episode_id in held_out.episode_ids]
+    twice = sorted({episode_id for episode_id in ids if ids.count(episode_id) > 1})
+    if twice:
+        raise EvaluationError(f"several domains have episodes of one name: {', '.join(twice[:5])}")
+    return ids
+
+
+def _begin(out: Path, protocol: dict[str, Value]) -> None:
+    path = out / PROTOCOL_NAME
+    if path.exists():
+        try:
+            before = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise EvaluationError(f"{path}: cannot be read as JSON: {error}") from error
+        check_same(before, protocol, f"{out} was begun otherwise, choose another folder")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    staged.write_text(json.dumps(protocol, indent=1, sort_keys=True) + "\n")
+    staged.replace(path)
+
+
+def _records(out: Path, name: str, episode_ids: list[str]) -> tuple[EpisodeRecord, ...]:
+    return tuple(read_record(record_path(out, name, episode_id)) for episode_id in episode_ids)
+
+
+def _failed(task: ScoringTask, reason: str) -> Outcome:
+    return Outcome(task.episode_id, "failed", reason)
+
+
+def _reasons(outcomes: Iterable[Outcome]) -> str:
+    return "; ".join(f"{outcome.episode_id}: {outcome.reason}" for outcome in list(outcomes)[:5])

@@ -35,3 +35,14 @@ def no_figure(reason: str) -> Figure:
 def figure_of(value: float, reason: str) -> Figure:
     """The value, or none for this reason where it is NaN."""
     return no_figure(reason) if math.isnan(value) else Figure(float(value))
+
+
+NOT_PREDICTED = no_figure("nothing was predicted")
+
+
+@dataclass(frozen=True)
+class NamedFigure:
+    """A figure and what reports call it."""
+
+    name: str
+    figure: Figure

@@ -42,37 +42,45 @@ def temporal_psnr(rgb: NDArray[np.uint8], mask: NDArray[np.bool_] | None = None)
 
 
 def ssim(predicted: NDArray[np.uint8], truth: NDArray[np.uint8], mask: NDArray[np.bool_] | None = None) -> Figure:
-    """Structural similarity of pictures (T, H, W, 3) uint8 (Wang et al. 2004): the mean over frames.
+    """Structural similarity of pictures (T, H, W, 3) uint8 (Wang et al. 2004): see ``ssim_maps`` and ``mean_ssim``."""
+    return mean_ssim(ssim_maps(predicted, truth), mask)
 
-    A frame's is the mean of its map over channels and pixels, of ``mask`` (T, H, W) where one is given; the map comes
-    from a Gaussian window of 11 x 11 pixels with sigma 1.5, population covariance, K1 = 0.01, K2 = 0.03 and L = 255.
-    The 5 pixels along the border, whose window would leave the picture, do not count. A frame without a pixel of the
-    mask has no share; no figure where no frame has one. Raises WorldModelError on other shapes or types and on pictures
-    that are smaller than the window.
+
+def ssim_maps(predicted: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The structural similarity (T, H, W) around every pixel of pictures (T, H, W, 3) uint8, a mean over channels.
+
+    From a Gaussian window of 11 x 11 pixels with sigma 1.5, population covariance, K1 = 0.01, K2 = 0.03 and L = 255.
+    Raises WorldModelError on other shapes or types and on pictures that are smaller than the window.
     """
-    _check(predicted, truth, mask)
+    _check(predicted, truth, None)
     smallest = 2 * SSIM_BORDER_PX + 1
     if predicted.ndim != 4 or min(predicted.shape[1:3]) < smallest:
         raise WorldModelError(
             f"SSIM needs pictures (T, H, W, 3) of at least {smallest} x {smallest} px, got {predicted.shape}"
         )
-    frames = []
+    maps = [
+        structural_similarity(  # type: ignore[no-untyped-call]
+            ours, theirs, channel_axis=-1, data_range=RGB_PEAK, gaussian_weights=True, sigma=SSIM_SIGMA_PX,
+            use_sample_covariance=False, full=True,
+        )[1].mean(axis=-1)
+        for ours, theirs in zip(predicted, truth, strict=True)
+    ]  # fmt: skip
+    return np.stack(maps)
+
+
+def mean_ssim(maps: NDArray[np.float64], mask: NDArray[np.bool_] | None = None) -> Figure:
+    """The mean over frames of each frame's mean over its pixels, of ``mask`` (T, H, W) where one is given.
+
+    The 5 pixels along the border, whose window would leave the picture, do not count. A frame without a pixel of the
+    mask has no share; no figure where no frame has one. Raises WorldModelError on a mask of another shape or type.
+    """
+    _check_mask(mask, maps.shape)
     inner = (slice(SSIM_BORDER_PX, -SSIM_BORDER_PX),) * 2
-    for t in range(len(predicted)):
-        chosen = np.ones(predicted.shape[1:3], np.bool_)[inner] if mask is None else mask[t][inner]
-        if chosen.any():
-            frames.append(float(_ssim_map(predicted[t], truth[t])[inner][chosen].mean()))
-    if not frames:
-        return no_figure(f"{NO_PIXEL} beyond {SSIM_BORDER_PX} px from the border")
-    return Figure(float(np.mean(frames)))
-
-
-def _ssim_map(predicted: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDArray[np.float64]:
-    _, similarity = structural_similarity(  # type: ignore[no-untyped-call]
-        predicted, truth, channel_axis=-1, data_range=RGB_PEAK, gaussian_weights=True, sigma=SSIM_SIGMA_PX,
-        use_sample_covariance=False, full=True,
-    )  # fmt: skip
-    return np.asarray(similarity, np.float64)
+    chosen = [np.ones(one.shape, np.bool_)[inner] if mask is None else mask[t][inner] for t, one in enumerate(maps)]
+    means = [one[inner][pixels].mean() for one, pixels in zip(maps, chosen, strict=True) if pixels.any()]
+    return (
+        Figure(float(np.mean(means))) if means else no_figure(f"{NO_PIXEL} beyond {SSIM_BORDER_PX} px from the border")
+    )
 
 
 def _check(predicted: NDArray[np.uint8], truth: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> None:
@@ -80,5 +88,9 @@ def _check(predicted: NDArray[np.uint8], truth: NDArray[np.uint8], mask: NDArray
         raise WorldModelError(f"pictures must be of one shape (..., H, W, 3), got {predicted.shape} and {truth.shape}")
     if predicted.dtype != np.uint8 or truth.dtype != np.uint8:
         raise WorldModelError(f"pictures must be uint8, got {predicted.dtype} and {truth.dtype}")
-    if mask is not None and (mask.shape != predicted.shape[:-1] or mask.dtype != np.bool_):
-        raise WorldModelError(f"a mask must be bool of shape {predicted.shape[:-1]}, got {mask.dtype} {mask.shape}")
+    _check_mask(mask, predicted.shape[:-1])
+
+
+def _check_mask(mask: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> None:
+    if mask is not None and (mask.shape != shape or mask.dtype != np.bool_):
+        raise WorldModelError(f"a mask must be bool of shape {shape}, got {mask.dtype} {mask.shape}")

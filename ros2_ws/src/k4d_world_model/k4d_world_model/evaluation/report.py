@@ -1,121 +1,131 @@
-"""What an evaluation leaves behind: a line an episode and model, a summary, and the table of a model card."""
+"""What an evaluation leaves behind: a line an episode and entrant, a summary, and tables for people."""
 
 import csv
 import json
 import math
 import statistics
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from k4d_world_model.evaluation.episode_record import EpisodeRecord
 from k4d_world_model.evaluation.evaluate import Evaluation
-from k4d_world_model.evaluation.rollout_metrics import FIGURES, RolloutMetrics
-from k4d_world_model.evaluation.scores import Interval, mean_with_interval, pooled
+from k4d_world_model.evaluation.figure import Figure
+from k4d_world_model.evaluation.pixel_figures import finite_or_none
+from k4d_world_model.evaluation.scores import mean_with_interval
+from k4d_world_model.evaluation.set_figures import SetFigures
+from k4d_world_model.evaluation.tables import differences_of, markdown_report, pooled_figure, values_of
 
 CSV_NAME, JSON_NAME, TABLE_NAME = "metrics.csv", "summary.json", "table.md"
-
-# What a table calls the figures that people ask for, and their digits.
-_TITLES = (
-    ("psnr_changed", "RGB PSNR, changed region (dB)", 2),
-    ("xyz_psnr_changed", "XYZ PSNR, changed region (dB)", 2),
-    ("psnr_objects", "RGB PSNR, moved objects (dB)", 2),
-    ("xyz_psnr_objects", "XYZ PSNR, moved objects (dB)", 2),
-    ("moved_iou", "moved region, intersection over union", 3),
-    ("psnr", "RGB PSNR, whole picture (dB)", 2),
-    ("xyz_psnr", "XYZ PSNR, whole picture (dB)", 2),
-    ("robot_error_mm", "robot points, median error (mm)", 2),
-    ("environment_error_mm", "environment, median error (mm)", 2),
-    ("environment_error_p95_mm", "environment, 95th percentile of the error (mm)", 1),
-)
 
 
 def write_report(folder: Path, evaluation: Evaluation) -> None:
     """Writes metrics.csv, summary.json and table.md into the folder, which must exist."""
     _write_csv(folder / CSV_NAME, evaluation)
     (folder / JSON_NAME).write_text(json.dumps(_summary(evaluation), indent=2, allow_nan=False) + "\n")
-    (folder / TABLE_NAME).write_text(markdown_table(evaluation))
+    (folder / TABLE_NAME).write_text(markdown_report(evaluation))
 
 
-def markdown_table(evaluation: Evaluation) -> str:
-    """A line a figure: pooled over all pixels, and in brackets the mean over episodes with its 95 % interval.
-
-    The last column is the first model's advantage over the last, episode by episode.
-    """
-    first, last = evaluation.names[0], evaluation.names[-1]
-    together = [pooled([scores.metrics[k] for scores in evaluation.episodes]) for k in range(len(evaluation.names))]
-    lines = [
-        f"| {len(evaluation.episodes)} episodes | {' | '.join(evaluation.names)} | {first} - {last} |",
-        f"|---|{'---|' * (len(evaluation.names) + 1)}",
-    ]
-    for name, title, digits in _TITLES:
-        cells = [
-            _cell(getattr(together[k], name), mean_with_interval(_values(evaluation, name, k)), digits)
-            for k in range(len(evaluation.names))
-        ]
-        gain = getattr(together[0], name) - getattr(together[-1], name)
-        cells.append(_cell(gain, mean_with_interval(_gains(evaluation, name)), digits, sign="+"))
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def finite_or_none(value: float) -> float | None:
-    """The value, None where JSON has no number for it."""
-    return value if math.isfinite(value) else None
-
-
-def figures_of(metrics: RolloutMetrics) -> dict[str, float | None]:
-    """The figures by name, for JSON."""
-    return {name: finite_or_none(getattr(metrics, name)) for name in FIGURES}
-
-
-def _cell(value: float, interval: Interval, digits: int, sign: str = "") -> str:
-    if not math.isfinite(value):
-        return "-"
-    form = f"{sign}.{digits}f"
-    return f"{value:{form}} ({interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}])"
-
-
-def _values(evaluation: Evaluation, name: str, k: int) -> list[float]:
-    return [getattr(scores.metrics[k], name) for scores in evaluation.episodes]
-
-
-def _gains(evaluation: Evaluation, name: str) -> list[float]:
-    firsts, lasts = _values(evaluation, name, 0), _values(evaluation, name, len(evaluation.names) - 1)
-    return [first - last for first, last in zip(firsts, lasts, strict=True)]
+def figure_names(evaluation: Evaluation) -> list[str]:
+    """The names of all figures that any record has, in their order."""
+    records = [record for name in evaluation.entrants for record in evaluation.records[name]]
+    return list(dict.fromkeys(named.name for record in records for named in record.figures))
 
 
 def _write_csv(path: Path, evaluation: Evaluation) -> None:
+    names = figure_names(evaluation)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ["episode", "source", "task", "variant", "success", "seed", "model", *FIGURES, "changed_pixels", "seconds"]
+            ["episode", "domain", "source", "task", "variant", "success", "seed", "model", *names, "changed_pixels"]
+            + ["seconds", "peak_memory_bytes", "invalid"]
         )
-        for scores in evaluation.episodes:
-            info = scores.info
-            for name, metrics, seconds in zip(evaluation.names, scores.metrics, scores.seconds, strict=True):
-                figures = [f"{getattr(metrics, figure):.6g}" for figure in FIGURES]
-                known = [info.episode_id, info.source, info.task, info.variant, info.success, info.seed]
-                writer.writerow([*known, name, *figures, metrics.rgb_changed.count // 3, f"{seconds:.3f}"])
+        for k in range(len(evaluation.truth)):
+            for record in [evaluation.records[name][k] for name in evaluation.entrants]:
+                writer.writerow(_row(record, names))
+
+
+def _row(record: EpisodeRecord, names: Sequence[str]) -> list[object]:
+    """A line of the CSV; empty where there is no figure, whose reason the episode's record has."""
+    info, metrics = record.episode, record.metrics
+    known = [info.episode_id, record.domain, info.source, info.task, info.variant, info.success, info.seed]
+    figures = [_text(record.figure(name), ".6g") for name in names]
+    changed = "" if metrics is None else metrics.rgb_changed.count // 3
+    took = [_text(record.seconds, ".3f"), _text(record.peak_memory_bytes, ".0f")]
+    return [*known, record.entrant, *figures, changed, *took, record.invalid]
 
 
 def _summary(evaluation: Evaluation) -> dict[str, Any]:
-    models = [
-        {
-            "name": name,
-            "weights_sha256": evaluation.weights_sha256[k],
-            "pooled": figures_of(pooled([scores.metrics[k] for scores in evaluation.episodes])),
-            "mean": {figure: _interval(_values(evaluation, figure, k)) for figure in FIGURES},
-            "rollout_s": statistics.median(scores.seconds[k] for scores in evaluation.episodes),
-        }
-        for k, name in enumerate(evaluation.names)
-    ]
+    judged, names = SetFigures(evaluation), figure_names(evaluation)
+    kinds = Counter(outcome.kind for outcome in evaluation.outcomes)
+    done = len(evaluation.truth)
     return {
-        "episodes": len(evaluation.episodes),
-        "rejected": [{"episode": episode, "reason": reason} for episode, reason in evaluation.rejected],
-        "seed": evaluation.seed,
-        "models": models,
-        "gain": {figure: _interval(_gains(evaluation, figure)) for figure in FIGURES},
+        "protocol_sha256": evaluation.protocol_sha256,
+        "data_sha256": evaluation.data_sha256,
+        "episodes": done,
+        "scored": [record.episode.episode_id for record in evaluation.truth],
+        "chunks": {"of": done * len(evaluation.entrants), "episodes_kept_from_before": kinds["kept"]},
+        **{
+            kind: [{"episode": o.episode_id, "reason": o.reason} for o in evaluation.outcomes if o.kind == kind]
+            for kind in ("rejected", "failed")
+        },
+        "models": [_entrant(evaluation, name, names, judged) for name in evaluation.entrants],
+        "truth": {name: _interval(values_of(evaluation.truth, name)) for name in names if name.endswith("_temp")},
+        "differences": [
+            {
+                "model": one,
+                "minus": other,
+                "mean": {name: _interval(_gains(evaluation, one, other, name)) for name in names},
+            }
+            for one, other in differences_of(evaluation)
+        ],
+        "protocol": evaluation.protocol,
     }
+
+
+def _entrant(evaluation: Evaluation, name: str, names: Sequence[str], judged: SetFigures) -> dict[str, Any]:
+    records = evaluation.records[name]
+    seconds = [record.seconds.value for record in records if record.seconds.value is not None]
+    memory = [record.peak_memory_bytes.value for record in records if record.peak_memory_bytes.value is not None]
+    return {
+        "name": name,
+        "folder": str(evaluation.folders[name]),
+        "weights_sha256": records[0].weights_sha256,
+        "invalid": [{"episode": r.episode.episode_id, "reason": r.invalid} for r in records if r.invalid],
+        "pooled": {figure: finite_or_none(pooled_figure(records, figure)) for figure in names},
+        "mean": {
+            figure: {**_interval(values_of(records, figure)), "without": _reasons(records, figure)} for figure in names
+        },
+        "sets": {figure: _set_figure(judged, figure, records, evaluation.truth) for figure in SetFigures.NAMES},
+        "rollout_s": statistics.median(seconds) if seconds else None,
+        "peak_memory_bytes": max(memory) if memory else None,
+    }
+
+
+def _set_figure(
+    judged: SetFigures, name: str, records: Sequence[EpisodeRecord], truth: Sequence[EpisodeRecord]
+) -> object:
+    figure = judged.figure(name, records, truth)
+    if figure.value is None:
+        return figure.reason
+    return {"value": figure.value, "samples": judged.samples(name, records)}
+
+
+def _reasons(records: Sequence[EpisodeRecord], name: str) -> dict[str, int]:
+    """Why records have no such figure or an infinite one, and how many."""
+    figures = [record.figure(name) for record in records]
+    return dict(Counter(f.reason or "infinite" for f in figures if not math.isfinite(f.number)))
+
+
+def _gains(evaluation: Evaluation, one: str, other: str, name: str) -> list[float]:
+    values = (values_of(evaluation.records[entrant], name) for entrant in (one, other))
+    return [a - b for a, b in zip(*values, strict=True)]
+
+
+def _text(figure: Figure, form: str) -> str:
+    return "" if figure.value is None else format(figure.value, form)
 
 
 def _interval(values: list[float]) -> dict[str, float | None]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -24,21 +24,23 @@ class Interval:
 def pooled(metrics: Sequence[RolloutMetrics]) -> RolloutMetrics:
     """The figures of all rollouts' pixels together: errors, overlaps and missing points add up.
 
-    Distances in mm are the median over the rollouts that have one, their 95th percentiles likewise.
+    Distances in mm are the median over the rollouts that have one, their 95th percentiles likewise. Of one rollout at
+    least.
     """
-    nothing = SquaredError(0.0, 0)
-    return RolloutMetrics(
-        rgb=sum((one.rgb for one in metrics), nothing),
-        rgb_changed=sum((one.rgb_changed for one in metrics), nothing),
-        rgb_objects=sum((one.rgb_objects for one in metrics), nothing),
-        xyz=sum((one.xyz for one in metrics), nothing),
-        xyz_changed=sum((one.xyz_changed for one in metrics), nothing),
-        xyz_objects=sum((one.xyz_objects for one in metrics), nothing),
-        moved=sum((one.moved for one in metrics), Overlap(0, 0)),
+    first, *rest = metrics
+    added = {
+        field.name: sum((getattr(one, field.name) for one in rest), getattr(first, field.name))
+        for field in fields(first)
+        if isinstance(getattr(first, field.name), SquaredError | Overlap)
+    }
+    missing = [one.missing_points for one in metrics if one.missing_points is not None]
+    return replace(
+        first,
+        **added,
         robot_error_mm=_median([one.robot_error_mm for one in metrics]),
         environment_error_mm=_median([one.environment_error_mm for one in metrics]),
         environment_error_p95_mm=_median([one.environment_error_p95_mm for one in metrics]),
-        missing_points=sum(one.missing_points for one in metrics),
+        missing_points=sum(missing) if missing else None,
     )
 
 

@@ -6,20 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from k4d_kinematics.pictures import Picture, contact_sheet
+from k4d_world_model.evaluation.prediction import Prediction
 from k4d_world_model.evaluation.truth import Truth
 from k4d_world_model.rollout import Rollout
 
 MISSING_COLOUR = (120, 0, 60)
 
 
-def comparison_sheet(truth: Truth, rollouts: Sequence[Rollout], *, moments: int = 6, width_px: int = 240) -> Picture:
+def comparison_sheet(
+    truth: Truth, rollouts: Sequence[Rollout | Prediction], *, moments: int = 6, width_px: int = 240
+) -> Picture:
     """``moments`` frames side by side, first and last among them; rows: RGB of the truth and of each rollout in order,
-    then their depths on the truth's scale, near is bright, missing points purple."""
+    then their depths on the truth's scale, near is bright, missing points purple; no depths of RGB only."""
     chosen = np.unique(np.linspace(0, len(truth.rgb) - 1, moments).round().astype(int))
     known = truth.points[..., 2][np.isfinite(truth.points[..., 2])]
     near, far = (float(known.min()), float(np.percentile(known, 98))) if known.size else (0.0, 1.0)
     pictures = [truth.rgb, *(rollout.rgb for rollout in rollouts)]
-    points = [truth.points, *(rollout.points for rollout in rollouts)]
+    points = [truth.points, *(rollout.points for rollout in rollouts if rollout.points is not None)]
     rows = [[picture[t] for t in chosen] for picture in pictures]
     rows += [[_depth_picture(part[t, ..., 2], near, far) for t in chosen] for part in points]
     return contact_sheet(rows, width_px=width_px)

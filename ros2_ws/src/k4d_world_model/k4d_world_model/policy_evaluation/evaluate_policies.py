@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k4d_kinematics import configured_robot
-from k4d_world_model.dataset.building.episode_work import Outcome
+from k4d_world_model.dataset.building.episode_work import Outcome, failed
 from k4d_world_model.dataset.building.local_workers import run_in_processes
 from k4d_world_model.dataset.building.ray_workers import run_on_ray
 from k4d_world_model.errors import PolicyRunError
@@ -128,7 +128,7 @@ def _checked_model(settings: EvaluationSettings, set_ups: tuple[SetUpConfig, ...
 
 def _outcomes(tasks: Sequence[RunTask], workers: int, ray: str) -> Generator[Outcome]:
     if ray:
-        return run_on_ray(run_state, tasks, ray, workers)
+        return run_on_ray(run_state, tasks, ray, workers, failed)
     if workers > 1:
         return run_in_processes(run_state, tasks, workers)
     return (run_state(task) for task in tasks)

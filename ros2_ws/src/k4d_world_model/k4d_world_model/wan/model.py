@@ -7,12 +7,14 @@ from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from k4d_kinematics import read_configuration
 from k4d_world_model.conditioning import Conditioning
-from k4d_world_model.dataset.normalization import Normalization
+from k4d_world_model.dataset.normalization import Normalization, normalised_pictures
 from k4d_world_model.errors import OutOfMemoryError, WorldModelError
 from k4d_world_model.prediction import Measurement, check_visible, installed_versions, rollout_of
 from k4d_world_model.preparation import prepare
@@ -146,6 +148,18 @@ class WanWorldModel:
         twin._architecture = replace(self._architecture, frames=frames)
         twin._parts = self._parts._replace(architecture=twin._architecture)
         return twin
+
+    @torch.no_grad()
+    def latents(self, rgb: NDArray[np.uint8]) -> Tensor:
+        """Normalised latents (1, c, t, h, w) that its codec makes of pictures (T, H, W, 3), on the CPU.
+
+        Raises ArchitectureError for pictures that do not divide into cells, and WorldModelError after ``close``.
+        """
+        if self._parts is None:
+            raise WorldModelError(f"{self._config.name} was closed; open it again to encode")
+        video = torch.from_numpy(normalised_pictures(rgb)).to(self._device)
+        with self._at_work(*_encoders(self._parts)[:1]):
+            return self._parts.codec.encode(video[None]).float().cpu()
 
     def close(self) -> None:
         """See ``WorldModel``."""

@@ -64,9 +64,17 @@ def identity(source: Path, settings: BuildSettings) -> dict[str, Value]:
         "split_seed": settings.split_seed,
         "root": None if settings.root is None else str(settings.root.resolve()),
     }
+    return values | source_settings(source, "source")
+
+
+def source_settings(source: Path, name: str) -> dict[str, Value]:
+    """What a source's YAML and those that it names say, flat and below ``name``, but for the number of episodes.
+
+    How many there are decides about none of them, so a data set may grow.
+    """
     read = read_source_yaml(source)
-    read.pop("episodes", None)  # how many there are decides about none of them, so a data set may grow
-    return values | flat_settings("source", read, source.parent)
+    read.pop("episodes", None)
+    return flat_settings(name, read, source.parent)
 
 
 def program_versions() -> dict[str, str]:

@@ -106,6 +106,11 @@ def build_episode(task: EpisodeTask) -> Outcome:
         return Outcome(task.episode_id, kind, f"{type(error).__name__}: {error}", damage)
 
 
+def failed(task: Task, reason: str) -> Outcome:
+    """The outcome of a task that no worker came to the end of."""
+    return Outcome(task.episode_id, "failed", reason)
+
+
 def _damage(layout: NativeLayout, task: EpisodeTask) -> tuple[str, ...]:
     """What is wrong with a sample by its checksums or by the manifest."""
     problems = verify_sample(layout, task.episode_id, decode=False)

@@ -1,4 +1,4 @@
-"""Episodes built by a Ray cluster; Ray replaces workers and machines that die."""
+"""Independent pieces of work on a Ray cluster; Ray replaces workers and machines that die."""
 
 import shutil
 import socket
@@ -9,23 +9,31 @@ from itertools import islice
 from types import ModuleType
 from typing import Any, TypeVar
 
-from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS, Outcome, Task
+from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS
 from k4d_world_model.errors import DatasetError
 
-T = TypeVar("T", bound=Task)
-
 LOCAL = "local"
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 # Tasks handed to Ray per core: enough that no core waits for the next, few enough to stop soon.
 _TASKS_PER_CORE = 2
 _SECONDS_TO_ANSWER = 10.0
 
 
-def run_on_ray(work: Callable[[T], Outcome], tasks: Sequence[T], address: str, cores: int) -> Generator[Outcome]:
-    """The outcome of every task, in the order in which they end; one core per task.
+def run_on_ray(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    address: str,
+    cores: int,
+    failed: Callable[[Task, str], Result],
+) -> Generator[Result]:
+    """The result of every task, in the order in which they end; one core per task.
 
     ``address`` is a cluster's, as ``ray.init`` takes it, or "local" for one on ``cores`` cores of this machine that
-    lives as long as the iterator. An episode whose worker died is begun anew; after ATTEMPTS deaths it has failed.
+    lives as long as the iterator. A task whose worker died is begun anew; after ATTEMPTS deaths its result is
+    ``failed(task, reason)``.
     Raises DatasetError when Ray is not installed or there is no cluster at the address.
     """
     ray = _imported_ray()
@@ -39,18 +47,18 @@ def run_on_ray(work: Callable[[T], Outcome], tasks: Sequence[T], address: str, c
             if not pending:
                 return
             (ended,), _ = ray.wait(list(pending), num_returns=1)
-            yield _outcome(ray, ended, pending.pop(ended))
+            yield _result(ray, ended, pending.pop(ended), failed)
 
 
-def _outcome(ray: ModuleType, reference: Any, task: Task) -> Outcome:
+def _result(ray: ModuleType, reference: Any, task: Task, failed: Callable[[Task, str], Result]) -> Result:
     try:
-        outcome = ray.get(reference)
+        result: Result = ray.get(reference)
     except ray.exceptions.RayError as error:
         first_line = str(error).strip().partition("\n")[0]
-        reason = f"its worker died in each of {ATTEMPTS} attempts, at last by {type(error).__name__}: {first_line}"
-        return Outcome(task.episode_id, "failed", reason)
-    assert isinstance(outcome, Outcome)
-    return outcome
+        return failed(
+            task, f"its worker died in each of {ATTEMPTS} attempts, at last by {type(error).__name__}: {first_line}"
+        )
+    return result
 
 
 @contextmanager
@@ -97,6 +105,6 @@ def _imported_ray() -> ModuleType:
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise DatasetError("building on Ray needs the package ray: pip install ray") from error
+        raise DatasetError("work on Ray needs the package ray: pip install ray") from error
     module: ModuleType = ray
     return module

@@ -1,0 +1,106 @@
+"""Predictions of any model, from the files that it left behind."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from k4d_world_model.dataset.sources.encoded_pictures import decode_picture
+from k4d_world_model.dataset.storage.video_files import decode_pictures
+from k4d_world_model.errors import EvaluationError, PredictionError, SampleError, SourceError
+from k4d_world_model.evaluation.figure import no_figure
+from k4d_world_model.evaluation.prediction import NOT_MEASURED, Prediction
+from k4d_world_model.rollout_files import read_rollout
+
+_VIDEOS = (".mp4", ".mkv")
+
+
+class ForeignPredictions:
+    """A folder with one prediction an episode, each named by the episode's identifier:
+
+    ``ID.mp4`` or ``ID.mkv``: a video of the T frames, RGB only.
+    ``ID/0000.png``, ``ID/0001.png`` ...: pictures of the T frames, numbered without a gap, RGB only.
+    ``ID/`` of ``write_rollout``, or ``ID.mcap``: RGB and metric points.
+
+    The first frame is the one that the model was given. Raises EvaluationError when there is no such folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise EvaluationError(f"{folder}: no such folder of predictions")
+        self.name = folder.resolve().name
+        self._folder = folder
+
+    def identity(self, episode_id: str) -> str:
+        """The sha256 of the episode's files, empty where there are none."""
+        found = self._find(episode_id)
+        if found is None:
+            return ""
+        digest = hashlib.sha256()
+        for path in sorted(path for path in (found.rglob("*") if found.is_dir() else [found]) if path.is_file()):
+            digest.update(f"{path.relative_to(self._folder)}\n".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+    def read(self, episode_id: str) -> Prediction:
+        """The episode's prediction as it was left.
+
+        Raises PredictionError where there is none, frames are missing or of several sizes or no point is known, and
+        RolloutError for a rollout that is damaged or was not written to its end.
+        """
+        path = self._find(episode_id)
+        if path is None:
+            raise PredictionError(
+                f"{self._folder} has no prediction of {episode_id}; it would be {episode_id}.mp4, or a folder "
+                f"{episode_id} of numbered PNG files or of a rollout"
+            )
+        if path.suffix in _VIDEOS:
+            return _rgb_only(_read_video(path))
+        if path.is_dir() and any(path.glob("*.png")):
+            return _rgb_only(_read_pictures(path))
+        prediction = Prediction.of_rollout(read_rollout(path))
+        if prediction.points is not None and not np.isfinite(prediction.points).any():
+            raise PredictionError(f"{path}: none of its points is known, all are NaN")
+        return prediction
+
+    def _find(self, episode_id: str) -> Path | None:
+        names = (episode_id, *(f"{episode_id}{suffix}" for suffix in (*_VIDEOS, ".mcap")))
+        found = [self._folder / name for name in names if (self._folder / name).exists()]
+        if len(found) > 1:
+            raise PredictionError(f"{self._folder} has {episode_id} more than once: {', '.join(p.name for p in found)}")
+        return found[0] if found else None
+
+
+def _rgb_only(rgb: NDArray[np.uint8]) -> Prediction:
+    return Prediction(rgb, None, no_figure(NOT_MEASURED), no_figure(NOT_MEASURED))
+
+
+def _read_video(path: Path) -> NDArray[np.uint8]:
+    try:
+        return decode_pictures(path.read_bytes(), str(path))
+    except (OSError, SampleError) as error:
+        raise PredictionError(f"{path}: {error}") from error
+
+
+def _read_pictures(folder: Path) -> NDArray[np.uint8]:
+    numbered = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
+    strange = sorted(path.name for path in folder.glob("*.png") if not path.stem.isdecimal())
+    if strange:
+        raise PredictionError(f"{folder}: pictures must be named by their frame's number, got {', '.join(strange[:5])}")
+    first = min(numbered)
+    missing = sorted(set(range(first, first + len(numbered))) - numbered.keys())
+    if first > 1 or missing:
+        raise PredictionError(
+            f"{folder}: frames must be numbered without a gap from 0 or 1, got {len(numbered)} pictures from {first} "
+            f"to {max(numbered)}"
+        )
+    try:
+        pictures = [decode_picture(path.read_bytes(), str(path)) for _, path in sorted(numbered.items())]
+    except (OSError, SourceError) as error:
+        raise PredictionError(str(error)) from error
+    sizes = {picture.shape for picture in pictures}
+    if len(sizes) > 1:
+        raise PredictionError(f"{folder}: frames are of several sizes: {sorted(sizes)}")
+    return np.stack(pictures)

@@ -1,10 +1,10 @@
 """Weights of a judging network from a file, with the hash that a report names them by."""
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError
@@ -32,7 +32,7 @@ def read_weights(path: Path) -> NetworkWeights:
     try:
         content = path.read_bytes()
         tensors = load_safetensors(content) if path.suffix == ".safetensors" else _state_dict(path)
-    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
         first_line = str(error).strip().partition("\n")[0]
         raise CheckpointError(
             f"{path}: cannot be read as a state dict (.safetensors, or torch.save of tensors; TorchScript is a program "

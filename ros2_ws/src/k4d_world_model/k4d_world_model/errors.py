@@ -87,3 +87,7 @@ class TrainingError(WorldModelError):
 
 class RolloutError(WorldModelError):
     """A stored rollout is missing, damaged, incomplete or foreign, or does not fit; the message names its file."""
+
+
+class AblationError(WorldModelError):
+    """An ablation cannot be run or summed up: unknown names, contradictory variants, results of another protocol."""

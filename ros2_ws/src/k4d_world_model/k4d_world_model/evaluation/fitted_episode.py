@@ -1,9 +1,10 @@
-"""Episodes at the size that a model was made for."""
+"""Episodes at the size and of the length that a model was made for."""
 
 from dataclasses import replace
 
 import numpy as np
 
+from k4d_kinematics import JointTrajectory
 from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.errors import EpisodeError
@@ -28,6 +29,29 @@ def fitted_episode(episode: Episode, height: int, width: int) -> Episode:
         robot_points=np.concatenate([frame.robot_points for frame in frames]) if has_robot else None,
         robot_mask=np.concatenate([frame.robot_mask for frame in frames]) if has_robot else None,
     )
+
+
+def shortened(episode: Episode, frames: int) -> Episode:
+    """The episode's every k-th frame, ``frames`` of them, first and last among them.
+
+    Raises EpisodeError where no k fits.
+    """
+    count = episode.frame_count
+    if frames == count:
+        return episode
+    if not 1 < frames < count or (count - 1) % (frames - 1):
+        raise EpisodeError(
+            f"episode {episode.info.episode_id} has {count} frames, of which every k-th shall make {frames}: "
+            f"{frames} - 1 must divide {count} - 1"
+        )
+    kept = slice(None, None, (count - 1) // (frames - 1))
+    joints, along_time = episode.joints, {}
+    for name in ("rgb", "times", "T_world_cam", "scene_points", "robot_points", "robot_mask"):
+        value = getattr(episode, name)
+        along_time[name] = None if value is None else value[kept]
+    if joints is not None:
+        joints = JointTrajectory(joints.joint_names, joints.times[kept], joints.positions[kept])
+    return replace(episode, joints=joints, **along_time)
 
 
 def _still(episode: Episode, t: int) -> Conditioning:

@@ -154,6 +154,8 @@ class TrainingConfig:
     batch_size: clips a process and pass. accumulation: passes a step.
     mixed_precision: "auto" is bf16 on CUDA and none on the CPU, where it would be slower.
     ema_decay: of the weights' moving average, which is what is exported; 0 exports the weights themselves.
+    fits_samples: whether samples of other sizes are scaled to the architecture's and longer ones thinned out evenly;
+        otherwise they are errors. Not for a published base.
     loader_workers: processes that read clips ahead; 0 reads them between steps.
     export_dtype: of the weights of the finished model; an adapter's are float32.
     sampling: how the finished model samples.
@@ -181,6 +183,7 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
     ema_decay: float = 0.0
     seed: int = 0
+    fits_samples: bool = False
     loader_workers: int = 0
     export_dtype: Literal["float16", "float32"] = "float32"
 

@@ -27,21 +27,25 @@ class DataSettings:
     """Where clips come from.
 
     roots: of native data sets. cache: folder of what is made of them, which several runs may share. robot: its YAML,
-    where the architecture reads rendered pictures. workers: processes that prepare clips.
+    where the architecture reads rendered pictures. workers: processes that prepare clips. clips: how many to train on,
+    spread evenly over the roots' lists; None for all.
 
-    Raises TrainingError when there are no roots or no workers.
+    Raises TrainingError when there are no roots, workers or clips.
     """
 
     roots: tuple[Path, ...]
     cache: Path
     robot: Path | None = None
     workers: int = 1
+    clips: int | None = None
 
     def __post_init__(self) -> None:
         if not self.roots or self.workers < 1:
             raise TrainingError(
                 f"a run needs at least one data set and one worker, got {len(self.roots)} and {self.workers}"
             )
+        if self.clips is not None and self.clips < 1:
+            raise TrainingError(f"a run needs at least one clip to train on, got {self.clips}")
 
 
 def clips_of(
@@ -60,7 +64,7 @@ def clips_of(
     there is no data set or split, SampleError naming a damaged sample, TrainingError when no clip is left to train on.
     """
     if not config.trains_on_latents:
-        preparation = Preparation(config.architecture, data.cache, data.robot)
+        preparation = Preparation(config.architecture, data.cache, data.robot, config.fits_samples)
         samples = prepare_samples(data.roots, split, preparation, workers=data.workers, on_preparing=on_preparing)
         varied = config.augmentation if split == "train" else AugmentationSettings()
         return PixelClips([samples[index] for index in _evenly(len(samples), count)], varied, config.seed)

@@ -135,7 +135,8 @@ class WanWorldModel:
             peak_memory_bytes=measured.peak_memory_bytes,
             versions=installed_versions(),
         )
-        return rollout_of(rgb, points, normalization, conditioning, provenance)
+        is_metric = self._architecture.normalization == "fixed"
+        return rollout_of(rgb, points, normalization, conditioning, provenance, is_metric=is_metric)
 
     def close(self) -> None:
         """See ``WorldModel``."""

@@ -89,5 +89,9 @@ class RolloutError(WorldModelError):
     """A stored rollout is missing, damaged, incomplete or foreign, or does not fit; the message names its file."""
 
 
+class CloudError(WorldModelError):
+    """A point cloud cannot be measured: no point is left, or points that are neither finite nor missing."""
+
+
 class AblationError(WorldModelError):
     """An ablation cannot be run or summed up: unknown names, contradictory variants, results of another protocol."""

@@ -61,6 +61,10 @@ class Run:
         """Where it is kept: variants of one name share their runs over all ablations of a sweep."""
         return out / "runs" / self.variant.name / f"seed{self.seed}"
 
+    def scores(self, out: Path) -> dict[str, Any] | None:
+        """What SCORES of a finished run says, None of one that is not."""
+        return _read(self.folder(out) / SCORES)
+
     def of(self, name: str) -> "Run":
         """The run of another variant with the same seed."""
         return replace(self, variant=self.ablation.config.variant(name))
@@ -93,13 +97,14 @@ def train_run(run: Run, settings: SweepSettings, on_progress: OnProgress, on_pre
 def score_run(run: Run, settings: SweepSettings, clips: Sequence[HeldOutClip]) -> dict[str, Any]:
     """What SCORES of a finished run holds: the figures of every clip, made where it has none of these clips yet."""
     folder = run.folder(settings.out)
-    protocol = _hash([list(FIGURES), [clip.episode_id for clip in clips], asdict(run.variant)])
-    known = _read(folder / SCORES)
+    needed = [run.of(run.variant.model_of or run.variant.name)]
+    needed += [run.of(run.variant.points_by)] if run.variant.points_by else []
+    learnt = [trained_facts(one, settings)["training"] for one in needed]
+    protocol = _hash([list(FIGURES), [clip.episode_id for clip in clips], asdict(run.variant.noise), learnt])
+    known = run.scores(settings.out)
     if known is not None and known["protocol"] == protocol:
         return known
-    models = [_open(run.of(run.variant.model_of or run.variant.name), settings)]
-    if run.variant.points_by:
-        models.append(_open(run.of(run.variant.points_by), settings))
+    models = [open_world_model(one.folder(settings.out) / "world_model.yaml") for one in needed]
     scores = []
     for clip in clips:
         rollout = predicted(models, clip, run.variant.noise)
@@ -132,11 +137,6 @@ def trained_facts(run: Run, settings: SweepSettings) -> dict[str, Any]:
     if facts is None:
         raise AblationError(f"{run.variant.name} with seed {run.seed} was not trained")
     return facts
-
-
-def _open(run: Run, settings: SweepSettings) -> WorldModel:
-    trained_facts(run, settings)
-    return open_world_model(run.folder(settings.out) / "world_model.yaml")
 
 
 def _number(name: str) -> int:

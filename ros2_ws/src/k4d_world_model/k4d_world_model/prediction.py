@@ -79,8 +79,8 @@ def rollout_of(
 
     Pictures are cut to [-1, 1], which levels 0 to 255 stand for. Points become metres by ``normalization``, then by an
     affine fit to the robot's known points on the even frames, unless the normalisation ``is_metric`` for every clip
-    alike; the robot's points are never written into them. Valid are finite points in front of the camera. Raises PredictionError for pictures that are not finite, and where no
-    point is valid.
+    alike; the robot's points are never written into them. Valid are finite points in front of the camera. Raises
+    PredictionError for pictures that are not finite, and where no point is valid.
     """
     if not rgb.isfinite().all():
         count = int((~rgb.isfinite()).sum())

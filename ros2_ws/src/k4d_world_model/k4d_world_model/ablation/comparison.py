@@ -49,7 +49,9 @@ def mean_and_spread(values: BySeed) -> MeanAndSpread:
     known = [value for value in values.values() if math.isfinite(value)]
     if not known:
         return MeanAndSpread(math.nan, math.nan, 0)
-    return MeanAndSpread(float(np.mean(known)), float(np.std(known, ddof=1)) if len(known) > 1 else math.nan, len(known))
+    return MeanAndSpread(
+        float(np.mean(known)), float(np.std(known, ddof=1)) if len(known) > 1 else math.nan, len(known)
+    )
 
 
 def difference(figure: str, first: BySeed, second: BySeed) -> Difference:

@@ -97,7 +97,9 @@ def _table(config: AblationConfig, results: Sequence[RunResult]) -> str:
     values = {figure: by_seed(results, figure) for figure in FIGURES}
     names = [variant.name for variant in config.variants if variant.name in values["psnr"]]
     lines = [
-        "| | seeds | " + " | ".join(f"{info.title} {'↑' if info.more_is_better else '↓'}" for info in FIGURES.values()) + " |",
+        "| | seeds | "
+        + " | ".join(f"{info.title} {'↑' if info.more_is_better else '↓'}" for info in FIGURES.values())
+        + " |",
         "|---|---|" + "---|" * len(FIGURES),
     ]
     for name in names:

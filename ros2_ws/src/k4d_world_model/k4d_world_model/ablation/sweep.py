@@ -55,7 +55,9 @@ def run_sweep(runs: Sequence[Run], settings: SweepSettings, episodes: int | None
         watch.on_run(run, number, len(runs))
         train_run(run, settings, watch.on_progress, watch.on_preparing)
         score_run(run, settings, clips)
-        write_report(settings.out / run.ablation.config.name, run.ablation.config, finished(runs, run.ablation, settings))
+        write_report(
+            settings.out / run.ablation.config.name, run.ablation.config, finished(runs, run.ablation, settings)
+        )
 
 
 def clips_of(run: Run, settings: SweepSettings, episodes: int | None, watch: Watch) -> tuple[HeldOutClip, ...]:

@@ -76,9 +76,7 @@ def run(arguments: Arguments) -> None:
         torch.set_num_threads(arguments.threads)
     ablations = [read_ablation(path) for path in arguments.config]
     runs = planned(ablations, arguments.seeds, arguments.only)
-    settings = SweepSettings(
-        arguments.data, arguments.out, arguments.robot, arguments.cache or arguments.out / "clips"
-    )
+    settings = SweepSettings(arguments.data, arguments.out, arguments.robot, arguments.cache or arguments.out / "clips")
     if not arguments.report_only:
         with tqdm(total=1.0, bar_format="{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}") as bar:
             run_sweep(runs, settings, arguments.episodes, _watch(bar))

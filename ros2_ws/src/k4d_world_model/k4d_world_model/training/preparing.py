@@ -36,7 +36,9 @@ _LOG = logging.getLogger(__name__)
 class Preparation:
     """How samples become clips: for which architecture, with which robot (a YAML as in config/robots), kept where.
 
-    fits: scales samples of another size, and takes every so-manieth frame of longer ones. Raises TrainingError when the architecture wants the robot rendered and no robot is given.
+    fits: scales samples of another size, and takes every so-manieth frame of longer ones.
+
+    Raises TrainingError when the architecture wants the robot rendered and no robot is given.
     """
 
     architecture: Architecture

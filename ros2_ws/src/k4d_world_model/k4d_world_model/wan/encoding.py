@@ -102,13 +102,14 @@ def robot_channels(mask: Tensor, pair: Tensor, architecture: Architecture) -> Te
     """
     tells_rgb = architecture.condition in ("robot_rgb_and_pointmap", "robot_rgb", "pictures")
     tells_points = architecture.condition in ("robot_rgb_and_pointmap", "robot_pointmap", "robot_depth")
+    left, right = pair.chunk(2, dim=-1)
     mask = repeat(mask, "b t h w -> b k t h w", k=MASK_CHANNELS).to(pair.dtype)
     if not architecture.tells_robot_mask:
         mask = torch.zeros_like(mask)
-    told = [half if tells else torch.zeros_like(half) for half, tells in zip(pair.chunk(2, -1), (tells_rgb, tells_points), strict=True)]
-    if tells_rgb == tells_points or architecture.robot_in_both_halves:
-        return torch.cat([torch.cat([mask, mask], dim=-1), torch.cat(told, dim=-1)], dim=1)
-    return torch.cat([mask, told[0] if tells_rgb else told[1]], dim=1)
+    if tells_rgb != tells_points and not architecture.robot_in_both_halves:
+        return torch.cat([mask, left if tells_rgb else right], dim=1)
+    latents = torch.cat([tells_rgb * left, tells_points * right], dim=-1)
+    return torch.cat([torch.cat([mask, mask], dim=-1), latents], dim=1)
 
 
 def latent_mask(robot_mask: Tensor, codec: Codec) -> Tensor:

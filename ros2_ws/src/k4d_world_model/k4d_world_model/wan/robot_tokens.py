@@ -134,7 +134,8 @@ class ActionTokens(nn.Module):
 
 def _moments(count: int, width: int, like: Tensor) -> Tensor:
     """Sines and cosines (count, width) that tell ``count`` frames apart: cross-attention knows no order."""
-    angles = torch.arange(count, device=like.device)[:, None] / 64 ** (torch.arange(width // 2, device=like.device) / (width // 2))
+    periods = 64 ** torch.linspace(0, 1, width // 2, device=like.device)
+    angles = torch.arange(count, device=like.device)[:, None] / periods
     return torch.cat([angles.sin(), angles.cos()], dim=-1).to(like.dtype)
 
 

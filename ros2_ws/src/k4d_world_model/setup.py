@@ -26,6 +26,7 @@ setup(
             "k4d-view = k4d_world_model.cli.view:main",
             "k4d-train = k4d_world_model.cli.train:main",
             "k4d-evaluate = k4d_world_model.cli.evaluate:main",
+            "k4d-ablate = k4d_world_model.cli.ablate:main",
             "k4d_prediction_node = k4d_world_model.ros.prediction_node:main",
             "k4d_plan_gate_node = k4d_world_model.ros.plan_gate_node:main",
             "k4d_playback_node = k4d_world_model.ros.playback_node:main",

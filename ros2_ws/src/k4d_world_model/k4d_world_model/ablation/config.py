@@ -10,6 +10,7 @@ import yaml
 from k4d_kinematics import read_configuration
 from k4d_kinematics.configuration import from_mapping
 from k4d_kinematics.errors import ConfigurationError
+from k4d_world_model.ablation.figures import FIGURES
 from k4d_world_model.ablation.pointmap_noise import PointmapNoise
 from k4d_world_model.errors import AblationError
 from k4d_world_model.training.config import TrainingConfig
@@ -69,9 +70,10 @@ class AblationConfig:
             for other in filter(None, (variant.model_of, variant.points_by)):
                 if other not in names[:k]:
                     raise AblationError(f"variant {variant.name!r} needs {other!r} before it, got {names[:k]}")
-        unknown = {name for order in self.paper_order.values() for name in order} - set(names)
-        if unknown:
+        if unknown := {name for order in self.paper_order.values() for name in order} - set(names):
             raise AblationError(f"paper_order names {sorted(unknown)}, the variants are {names}")
+        if unknown := set(self.paper_order) - set(FIGURES):
+            raise AblationError(f"paper_order orders by {sorted(unknown)}, the figures are {', '.join(FIGURES)}")
 
     def variant(self, name: str) -> Variant:
         """The variant of that name, which must be one."""

@@ -1,4 +1,4 @@
-"""The clips that every run of a sweep is judged on: validation samples at the models' size, the robot drawn anew."""
+"""The clips that every run of a sweep is judged on: validation samples at the models' size, as they are learnt from."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -35,11 +35,12 @@ def held_out_clips(
     roots: Sequence[Path],
     count: int | None,
     architecture: Architecture,
-    robot: ConfiguredRobot,
+    robot: ConfiguredRobot | None,
     on_reading: Callable[[Iterable[tuple[Path, str]], int], Iterable[tuple[Path, str]]],
 ) -> tuple[HeldOutClip, ...]:
     """``count`` clips of each data set's validation list, spread evenly over it, or all; those without robot not.
 
+    The robot is drawn anew where ``robot`` is given, else told as it was recorded.
     Raises DatasetError where there is no data set, SampleError naming a damaged sample, AblationError where no clip is
     left.
     """
@@ -58,11 +59,11 @@ def held_out_clips(
     return tuple(clips)
 
 
-def _clip(root: Path, episode_id: str, architecture: Architecture, robot: ConfiguredRobot) -> HeldOutClip | None:
+def _clip(root: Path, episode_id: str, architecture: Architecture, robot: ConfiguredRobot | None) -> HeldOutClip | None:
     episode = shortened(read_sample(NativeLayout(root), episode_id), architecture.frames)
     episode = fitted_episode(episode, architecture.height, architecture.width)
-    drawn, pictures = with_rendered_robot(episode, robot)
-    conditioning = conditioning_of(drawn, pictures, robot_tool(drawn, robot))
+    drawn, pictures = (episode, None) if robot is None else with_rendered_robot(episode, robot)
+    conditioning = conditioning_of(drawn, pictures, None if robot is None else robot_tool(drawn, robot))
     try:
         check_visible(conditioning)
     except RobotNotVisibleError:

@@ -28,12 +28,12 @@ class SweepSettings:
     """What all runs of a sweep share.
 
     data: roots of native data sets, told apart by their folders' names. out: folder of runs and results. robot: its
-    YAML. cache: folder of prepared clips.
+    YAML, where the preset's architecture reads rendered pictures. cache: folder of prepared clips.
     """
 
     data: tuple[Path, ...]
     out: Path
-    robot: Path
+    robot: Path | None
     cache: Path
 
     def __post_init__(self) -> None:

@@ -63,7 +63,9 @@ def run_sweep(runs: Sequence[Run], settings: SweepSettings, episodes: int | None
 def clips_of(run: Run, settings: SweepSettings, episodes: int | None, watch: Watch) -> tuple[HeldOutClip, ...]:
     """The held-out clips of a sweep, ``episodes`` of each data set or all."""
     architecture = run.ablation.training(run.variant, run.seed).architecture
-    robot = configured_robot(settings.robot, settings.cache / "surfaces")
+    robot = None
+    if architecture.robot_pictures == "rendered" and settings.robot is not None:
+        robot = configured_robot(settings.robot, settings.cache / "surfaces")
     return held_out_clips(settings.data, episodes, architecture, robot, watch.on_preparing)
 
 

@@ -9,8 +9,8 @@ from k4d_world_model.errors import ArchitectureError
 MASK_CHANNELS = 4
 
 Condition = Literal[
-    "robot_rgb_and_pointmap", "robot_pointmap", "robot_rgb", "robot_mask", "robot_depth", "actions", "text", "none",
-    "pictures",
+    "robot_rgb_and_pointmap", "robot_pointmap", "robot_rgb", "robot_silhouette", "robot_mask", "robot_depth", "actions",
+    "text", "none", "pictures",
 ]  # fmt: skip
 # Conditions told as ``action_size`` numbers a frame.
 NUMBERS = ("actions", "text")
@@ -67,11 +67,11 @@ class Architecture:
     frames, height, width: what it was trained to predict, per modality.
     condition: what of the robot it is told. The names are Kinema4D's ablations (Table 4 and VI); "actions" are
         ``action_size`` joint positions a frame, "text" counts of the instruction's words, hashed to ``action_size``.
+        "robot_silhouette" is the mask as a picture, "robot_mask" the cells of the latents alone that show the robot.
         "pictures" are those of the whole clip, no robot's: such a model reconstructs points.
     tells_robot_mask: whether it is told the robot's mask beside the robot's latents.
-    robot_in_both_halves: whether the robot's mask enters both halves whatever the condition, from the second latent
-        frame on, with latents that are zero in the half that is not told, so that conditions differ in nothing else;
-        as published, a condition of one half enters that one alone.
+    robot_in_both_halves: whether a condition of one half's latents enters both halves alike, from the second latent
+        frame on, so that conditions differ in nothing else; as published, it enters its own half alone.
     first_frame_geometry: what stands beside the first picture: "ramp" the published uniform pointmap, "measured" the
         first frame's points, of a depth camera or a simulator.
     normalization: whose extrema scale the points: "scene" as the published data, where they must be given or are

@@ -87,10 +87,12 @@ def encode_robot(
     condition = architecture.condition
     if condition in NUMBERS:
         return inputs.actions[..., None, None]
-    points = inputs.robot_points
+    rgb, points = inputs.robot_rgb, inputs.robot_points
     if condition == "robot_depth":
         points = repeat(points[:, 2:], "b 1 t h w -> b 3 t h w")
-    pair = encode_pair(inputs.robot_rgb, points, architecture, codec, generator)
+    if condition == "robot_silhouette":
+        rgb = repeat(2.0 * inputs.robot_mask - 1.0, "b t h w -> b 3 t h w")
+    pair = encode_pair(rgb, points, architecture, codec, generator)
     mask = torch.ones_like(inputs.robot_mask) if condition == "pictures" else inputs.robot_mask
     return robot_channels(latent_mask(mask, codec), pair, architecture)
 
@@ -100,16 +102,16 @@ def robot_channels(mask: Tensor, pair: Tensor, architecture: Architecture) -> Te
 
     ``mask`` (b, t, h, w) is the robot's on the grid of the latents, ``pair`` (b, c, t, h, 2 w) its latents.
     """
-    tells_rgb = architecture.condition in ("robot_rgb_and_pointmap", "robot_rgb", "pictures")
+    tells_rgb = architecture.condition in ("robot_rgb_and_pointmap", "robot_rgb", "robot_silhouette", "pictures")
     tells_points = architecture.condition in ("robot_rgb_and_pointmap", "robot_pointmap", "robot_depth")
     left, right = pair.chunk(2, dim=-1)
     mask = repeat(mask, "b t h w -> b k t h w", k=MASK_CHANNELS).to(pair.dtype)
     if not architecture.tells_robot_mask:
         mask = torch.zeros_like(mask)
-    if tells_rgb != tells_points and not architecture.robot_in_both_halves:
-        return torch.cat([mask, left if tells_rgb else right], dim=1)
-    latents = torch.cat([tells_rgb * left, tells_points * right], dim=-1)
-    return torch.cat([torch.cat([mask, mask], dim=-1), latents], dim=1)
+    if tells_rgb != tells_points:
+        robot = torch.cat([mask, left if tells_rgb else right], dim=1)
+        return torch.cat([robot, robot], dim=-1) if architecture.robot_in_both_halves else robot
+    return torch.cat([torch.cat([mask, mask], dim=-1), pair if tells_rgb else torch.zeros_like(pair)], dim=1)
 
 
 def latent_mask(robot_mask: Tensor, codec: Codec) -> Tensor:

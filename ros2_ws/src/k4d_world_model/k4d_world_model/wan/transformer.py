@@ -46,6 +46,7 @@ REGIONS: dict[str, Region | None] = {
     "robot_rgb_and_pointmap": Region(1, left=True, right=True),
     "robot_pointmap": Region(0, left=False, right=True),
     "robot_rgb": Region(0, left=True, right=False),
+    "robot_silhouette": Region(0, left=True, right=False),
     "robot_mask": Region(1, left=True, right=True),
     "robot_depth": Region(0, left=False, right=True),
     "pictures": Region(0, left=True, right=False),

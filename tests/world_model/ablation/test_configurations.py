@@ -47,6 +47,6 @@ def test_the_papers_representations_are_there_and_differ_in_what_is_told() -> No
     for preset in presets.values():
         architecture = preset.architecture
         assert architecture.prior == "still"  # which tells of no robot, as hints and shades would
-        assert not (architecture.light_grid or architecture.continues_surfaces or architecture.moves_objects)
+        assert not any((architecture.light_grid, architecture.continues_surfaces, architecture.moves_objects))
         assert architecture.normalization == "fixed"
         assert architecture.robot_in_both_halves

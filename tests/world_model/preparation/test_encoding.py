@@ -15,7 +15,8 @@ from k4d_world_model.wan.codec import PixelCodec
 from k4d_world_model.wan.encoding import encode, encode_pair, latent_mask, soften
 from k4d_world_model.wan.head import clean_latents, head_channels, moved_pictures
 from k4d_world_model.wan.prior import frozen_world, robot_in_front
-from k4d_world_model.wan.transformer import REGIONS, build_transformer
+from k4d_world_model.wan.robot_region import REGIONS
+from k4d_world_model.wan.transformer import build_transformer
 
 
 @pytest.mark.parametrize("size", [CodecSize("pixels", 8, 4, 768), CodecSize("pixels", 4, 2, 96)])

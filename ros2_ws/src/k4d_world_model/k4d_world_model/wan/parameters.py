@@ -6,9 +6,9 @@ from typing import NamedTuple
 from k4d_world_model.wan.architecture import MASK_CHANNELS, NUMBERS, Architecture
 from k4d_world_model.wan.head import head_channels
 from k4d_world_model.wan.object_motion import motion_parameters
+from k4d_world_model.wan.robot_region import region_of
 from k4d_world_model.wan.robot_shade import shade_parameters
 from k4d_world_model.wan.surface_fill import fill_parameters
-from k4d_world_model.wan.transformer import region_of
 
 
 class ParameterCount(NamedTuple):

@@ -1,7 +1,7 @@
 """Kinema4D's transformer: diffusers' Wan transformer, told of the robot by its latents and by context tokens."""
 
 from dataclasses import asdict
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -13,6 +13,7 @@ from torch.nn import functional
 from k4d_world_model.wan.architecture import MASK_CHANNELS, NUMBERS, Architecture, RobotTokenSize
 from k4d_world_model.wan.hints import Hints
 from k4d_world_model.wan.object_motion import ObjectMotion
+from k4d_world_model.wan.robot_region import region_of
 from k4d_world_model.wan.robot_shade import RobotShade
 from k4d_world_model.wan.robot_tokens import (
     ActionTokens,
@@ -26,40 +27,6 @@ from k4d_world_model.wan.surface_fill import SurfaceFill
 
 # Tokens that a ViT-H/14 gives for one picture: 16 x 16 patches and one for all.
 IMAGE_TOKENS = 257
-
-
-class Region(NamedTuple):
-    """Where the robot enters the latents: from which latent frame on, and whether in the left and the right half."""
-
-    first_frame: int
-    left: bool
-    right: bool
-
-    @property
-    def halves(self) -> int:
-        """How many halves it covers."""
-        return self.left + self.right
-
-
-# As published for the first two; the paper's ablations accordingly. None: told by tokens alone, or not at all.
-REGIONS: dict[str, Region | None] = {
-    "robot_rgb_and_pointmap": Region(1, left=True, right=True),
-    "robot_pointmap": Region(0, left=False, right=True),
-    "robot_rgb": Region(0, left=True, right=False),
-    "robot_silhouette": Region(0, left=True, right=False),
-    "robot_mask": Region(1, left=True, right=True),
-    "robot_depth": Region(0, left=False, right=True),
-    "pictures": Region(0, left=True, right=False),
-    "actions": None,
-    "text": None,
-    "none": None,
-}
-
-
-def region_of(condition: str, *, in_both_halves: bool) -> Region | None:
-    """Where the robot of a condition enters; ``in_both_halves`` is the architecture's ``robot_in_both_halves``."""
-    region = REGIONS[condition]
-    return Region(1, left=True, right=True) if region is not None and in_both_halves else region
 
 
 class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]

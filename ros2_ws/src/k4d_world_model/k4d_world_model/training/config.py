@@ -185,8 +185,8 @@ class TrainingConfig:
     export_dtype: Literal["float16", "float32"] = "float32"
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.accumulation < 1:
-            raise TrainingError(f"batch_size and accumulation must be >= 1, got {self.batch_size}, {self.accumulation}")
+        if (least := min(self.batch_size, self.accumulation)) < 1:
+            raise TrainingError(f"batch_size and accumulation must be at least 1, got {least}")
         if not 0 <= self.ema_decay < 1 or self.loader_workers < 0 or self.seed < 0:
             raise TrainingError(
                 f"ema_decay must be in [0, 1), loader_workers and seed at least 0, got {self.ema_decay}, "

@@ -14,7 +14,7 @@ from k4d_world_model.preparation import prepare, word_counts
 from k4d_world_model.wan.architecture import Architecture, CodecSize
 from k4d_world_model.wan.codec import PixelCodec
 from k4d_world_model.wan.encoding import encode, encode_pair, soften
-from k4d_world_model.wan.head import FIRST_SHARE, blended, clean_latents, head_channels
+from k4d_world_model.wan.head import clean_latents, head_channels
 from k4d_world_model.wan.transformer import RobotWorldTransformer, build_transformer
 
 SIZES = {"actions": 3, "text": 11}
@@ -216,26 +216,35 @@ def test_a_still_prior_repeats_the_first_frame(everything: Conditioning, told: A
     assert torch.equal(encoded.channels[:, 4:], encoded.prior)
 
 
-def test_blended_pixels_lie_between_the_prior_and_new_ones(everything: Conditioning, told: Architecture) -> None:
+def test_a_blend_is_told_cell_by_cell_and_done_pixel_by_pixel(everything: Conditioning, told: Architecture) -> None:
     codec = PixelCodec(told.codec)
     encoded = encode(prepare(everything, told)[0], told, codec)
-    prior = encoded.prior
-    out = torch.zeros(1, head_channels(told), *prior.shape[2:])
-    start = clean_latents(out, prior, torch.ones(1), encoded, told, codec)
-    assert torch.allclose(start, (1 - FIRST_SHARE) * prior, atol=1e-6)
-    out[:, :768], out[:, 768:] = 0.25, -60.0
-    share = torch.zeros(1, 1, 9, 16, 64)
-    share[..., 5, 30] = 120.0  # new in one pixel of all frames
-    out[:, 768:] += rearranged(share, codec)
-    video = codec.decode(blended(prior, out))
-    expected = codec.decode(prior)
-    expected[..., 5, 30] = 0.25
-    assert torch.allclose(video, expected, atol=1e-5)
+    prior, robot = encoded.prior, encoded.robot
+    generator = torch.Generator().manual_seed(6)
+    out = torch.randn(1, head_channels(told), *prior.shape[2:], generator=generator)
+    found = clean_latents(out, prior, torch.ones(1), encoded, told, codec)
+    cell = (0, slice(None), 1, 1, 5)  # the robot is in some of its pixels
+    pixels, shown = (part[cell].numpy().reshape(3, 256) for part in (prior, robot[:, 4:]))
+    given = out[cell].numpy()[: 4 * 256].reshape(4, 256)
+    maps = out[cell].numpy()[4 * 256 :].reshape(2, 4, 3)
+    expected = given + maps[0] @ pixels + maps[1] @ shown
+    share = 1 / (1 + np.exp(-expected[3]))
+    assert np.allclose(found[cell].numpy().reshape(3, 256), pixels + share * expected[:3], atol=1e-4)
+    assert len(np.unique(shown[2])) > 1
+    assert torch.equal(clean_latents(torch.zeros_like(out), prior, torch.ones(1), encoded, told, codec), prior)
 
 
-def rearranged(video: torch.Tensor, codec: PixelCodec) -> torch.Tensor:
-    """Cells of a video of one channel, the first frame repeated as the codec repeats it."""
-    return codec.pack(torch.cat([video[:, :, :1]] * codec.size.temporal + [video[:, :, 1:]], dim=2))
+def test_a_blend_goes_without_a_robot_in_pixels(everything: Conditioning, told: Architecture) -> None:
+    codec = PixelCodec(told.codec)
+    encoded = encode(prepare(everything, told)[0], told, codec)
+    out = torch.ones(1, head_channels(told), *encoded.prior.shape[2:])
+    with_robot, without = (
+        clean_latents(out, encoded.prior, torch.ones(1), encoded._replace(robot=robot), told, codec)
+        for robot in (encoded.robot, torch.zeros(1, 9, 3, 1, 1))
+    )
+    nothing = encoded._replace(robot=torch.zeros_like(encoded.robot))
+    assert torch.equal(without, clean_latents(out, encoded.prior, torch.ones(1), nothing, told, codec))
+    assert not torch.equal(without, with_robot)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
 """What the transformer's output says the noise-free latents are."""
 
-import math
 from typing import NamedTuple
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
 from k4d_world_model.wan.architecture import Architecture, CodecSize
+from k4d_world_model.wan.blending import blend_channels, blended
 from k4d_world_model.wan.codec import Codec, PixelCodec
 from k4d_world_model.wan.encoding import Encoded, encode_pair
 from k4d_world_model.wan.inputs import Inputs
@@ -24,15 +24,13 @@ _FIELDS = 3
 _SHIFT = 0.2
 # Logarithm of the strongest change of light.
 STRONGEST = 1.2
-# How much of an untrained model's new pixels count beside its prior's.
-FIRST_SHARE = 0.1
 
 
 def head_channels(architecture: Architecture) -> int:
     """Channels of the transformer's output, per latent cell of one half."""
     codec = architecture.codec
     if architecture.head == "blend":
-        return codec.latent_channels + codec.latent_channels // 3
+        return blend_channels(codec)
     if architecture.head != "motion":
         return codec.latent_channels
     return 3 * codec.spatial**2 + _FIELDS * _field(codec)
@@ -51,21 +49,10 @@ def clean_latents(
     if architecture.head == "residual":
         return encoded.prior + output
     if architecture.head == "blend":
-        return blended(encoded.prior, output)
+        return blended(encoded.prior, encoded.robot, output)
     assert isinstance(codec, PixelCodec)
     rgb, points = moved_pictures(output, encoded.inputs, codec.size)
     return encode_pair(rgb, points, architecture, codec)
-
-
-def blended(prior: Tensor, output: Tensor) -> Tensor:
-    """Latents (b, 3 n, t, h, w) between the prior's and new ones, as an output (b, 4 n, t, h, w) tells.
-
-    Its last n channels say how much the new ones count, alike for the three colours or coordinates of a pixel; at 0
-    that is FIRST_SHARE.
-    """
-    new, share = output.split([prior.shape[1], prior.shape[1] // 3], dim=1)
-    share = torch.sigmoid(share + math.log(FIRST_SHARE / (1 - FIRST_SHARE)))
-    return torch.lerp(prior, new, repeat(share, "b n t h w -> b (k n) t h w", k=3))
 
 
 class Motion(NamedTuple):

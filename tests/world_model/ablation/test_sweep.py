@@ -92,7 +92,7 @@ def test_a_sweep_says_what_its_runs_gave(whole: Path) -> None:
     names = ["pointmap", "bare", "few", "points", "shifted"]
     assert [(run["variant"], run["seed"]) for run in runs] == [(name, seed) for seed in (0, 4) for name in names]
     for one in runs:
-        assert (one["steps"], one["clips_seen"], one["clips"]) == (3, 6, 4)
+        assert (one["steps"], one["clips_seen"], one["held_out"]) == (3, 6, 4)
         assert {name for name in FIGURES if one[name] is None} <= {"psnr_changed", "xyz_error_changed_mm"}
     with (whole / "small" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -164,7 +164,7 @@ def _summary(config: AblationConfig, results: Sequence[RunResult]) -> dict[str, 
     for result in results:
         figures = {name: _or_none(value) for name, value in result.figures().items()}
         summary["runs"].append(
-            {"variant": result.variant, "seed": result.seed, "clips": len(result.clips), **result.facts, **figures}
+            {"variant": result.variant, "seed": result.seed, **result.facts, "held_out": len(result.clips), **figures}
         )
     for figure in FIGURES:
         values = by_seed(results, figure)

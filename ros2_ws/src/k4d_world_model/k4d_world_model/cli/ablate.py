@@ -20,6 +20,7 @@ from k4d_world_model.errors import WorldModelError
 from k4d_world_model.training.train import Progress
 
 _INTERRUPTED = 130
+_BAR = "{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def run(arguments: Arguments) -> None:
     runs = planned(ablations, arguments.seeds, arguments.only)
     settings = SweepSettings(arguments.data, arguments.out, arguments.robot, arguments.cache or arguments.out / "clips")
     if not arguments.report_only:
-        with tqdm(total=1.0, bar_format="{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}") as bar:
+        with tqdm(total=1.0, mininterval=2.0, bar_format=_BAR) as bar:
             run_sweep(runs, settings, arguments.episodes, _watch(bar))
     for ablation in ablations:
         print(write_report(arguments.out / ablation.config.name, ablation.config, finished(runs, ablation, settings)))

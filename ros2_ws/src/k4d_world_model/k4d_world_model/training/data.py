@@ -65,7 +65,8 @@ def clips_of(
     """
     if not config.trains_on_latents:
         preparation = Preparation(config.architecture, data.cache, data.robot, config.fits_samples)
-        samples = prepare_samples(data.roots, split, preparation, workers=data.workers, on_preparing=on_preparing)
+        options = {"workers": data.workers, "on_preparing": on_preparing}
+        samples = () if count == 0 else prepare_samples(data.roots, split, preparation, **options)
         varied = config.augmentation if split == "train" else AugmentationSettings()
         return PixelClips([samples[index] for index in _evenly(len(samples), count)], varied, config.seed)
     name = _encoder_name(config, folder)

@@ -20,11 +20,11 @@ Word = Literal["better", "worse", "undecided"]
 
 
 class MeanAndSpread(NamedTuple):
-    """Mean and standard deviation (n - 1) over ``count`` seeds; the latter NaN for a single one."""
+    """Mean and standard deviation (n - 1) over so many ``seeds``; the latter NaN for a single one."""
 
     mean: float
     deviation: float
-    count: int
+    seeds: int
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,17 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.errors import AblationError
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+# Rows and columns (H, W).
+Sources: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,15 @@ class PointmapNoise:
 def disturbed(conditioning: Conditioning, noise: PointmapNoise, *, seed: int) -> Conditioning:
     """The conditioning with its robot's pointmaps, mask and pictures disturbed; the points keep what they say."""
     generator = np.random.default_rng(seed)
+    signs = generator.choice([-1, 1], 3)
     points, mask, rgb = conditioning.robot_points, conditioning.robot_mask, conditioning.robot_rgb
-    down, right, turn = (size * sign for size, sign in zip(
-        (noise.shift_px, noise.shift_px, math.radians(noise.turn_deg)), generator.choice([-1, 1], 3), strict=True
-    ))  # fmt: skip
-    if down or turn:
-        rows, columns = _sources(*mask.shape[1:], down, right, turn)
-        mask = _picked(mask[..., None], rows, columns, False)[..., 0]
-        points = _picked(points, rows, columns, np.nan)
-        rgb = None if rgb is None else _picked(rgb, rows, columns, 0)
+    if noise.shift_px or noise.turn_deg:
+        height, width = mask.shape[1:]
+        turn = math.radians(noise.turn_deg) * signs[2]
+        sources = _sources(height, width, noise.shift_px * signs[0], noise.shift_px * signs[1], turn)
+        mask = _picked(mask[..., None], sources, False)[..., 0]
+        points = _picked(points, sources, np.nan)
+        rgb = None if rgb is None else _picked(rgb, sources, 0)
     if noise.removed_share:
         mask = mask & ~_some(mask, noise.removed_share, generator)
     if noise.jitter:
@@ -56,9 +61,7 @@ def disturbed(conditioning: Conditioning, noise: PointmapNoise, *, seed: int) ->
     return replace(conditioning, robot_points=points, robot_mask=mask, robot_rgb=rgb)
 
 
-def _sources(
-    height: int, width: int, down: float, right: float, turn: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _sources(height: int, width: int, down: float, right: float, turn: float) -> Sources:
     """Rows and columns (H, W) that each pixel's content comes from, those beyond the border outside of it."""
     v, u = np.meshgrid(np.arange(height) - down, np.arange(width) - right, indexing="ij")
     middle_v, middle_u = (height - 1) / 2, (width - 1) / 2
@@ -68,14 +71,14 @@ def _sources(
     return np.rint(rows).astype(np.intp), np.rint(columns).astype(np.intp)
 
 
-def _picked(
-    values: NDArray[np.generic], rows: NDArray[np.intp], columns: NDArray[np.intp], empty: float
-) -> NDArray[np.generic]:
+def _picked(values: NDArray[Scalar], sources: Sources, empty: float) -> NDArray[Scalar]:
     """The values (T, H, W, c) of these rows and columns, ``empty`` where these lie outside."""
+    rows, columns = sources
     height, width = values.shape[1:3]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     picked = values[:, rows.clip(0, height - 1), columns.clip(0, width - 1)]
-    return np.where(inside[..., None], picked, np.asarray(empty, values.dtype))
+    picked[:, ~inside] = empty
+    return picked
 
 
 def _some(mask: NDArray[np.bool_], share: float, generator: np.random.Generator) -> NDArray[np.bool_]:

@@ -58,10 +58,11 @@ def write_report(folder: Path, config: AblationConfig, results: Sequence[RunResu
 
 def by_seed(results: Sequence[RunResult], figure: str, data: str = "") -> dict[str, BySeed]:
     """A figure's values by variant and seed."""
-    values: dict[str, dict[int, float]] = {}
-    for result in results:
-        values.setdefault(result.variant, {})[result.seed] = result.figures(data)[figure]
-    return values
+    names = dict.fromkeys(result.variant for result in results)
+    return {
+        name: {result.seed: result.figures(data)[figure] for result in results if result.variant == name}
+        for name in names
+    }
 
 
 def markdown(config: AblationConfig, results: Sequence[RunResult]) -> str:

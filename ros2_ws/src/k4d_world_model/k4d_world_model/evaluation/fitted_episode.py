@@ -44,14 +44,19 @@ def shortened(episode: Episode, frames: int) -> Episode:
             f"episode {episode.info.episode_id} has {count} frames, of which every k-th shall make {frames}: "
             f"{frames} - 1 must divide {count} - 1"
         )
-    kept = slice(None, None, (count - 1) // (frames - 1))
-    joints, along_time = episode.joints, {}
-    for name in ("rgb", "times", "T_world_cam", "scene_points", "robot_points", "robot_mask"):
-        value = getattr(episode, name)
-        along_time[name] = None if value is None else value[kept]
+    kept, joints = slice(None, None, (count - 1) // (frames - 1)), episode.joints
     if joints is not None:
         joints = JointTrajectory(joints.joint_names, joints.times[kept], joints.positions[kept])
-    return replace(episode, joints=joints, **along_time)
+    return replace(
+        episode,
+        rgb=episode.rgb[kept],
+        times=episode.times[kept],
+        T_world_cam=None if episode.T_world_cam is None else episode.T_world_cam[kept],
+        joints=joints,
+        scene_points=None if episode.scene_points is None else episode.scene_points[kept],
+        robot_points=None if episode.robot_points is None else episode.robot_points[kept],
+        robot_mask=None if episode.robot_mask is None else episode.robot_mask[kept],
+    )
 
 
 def _still(episode: Episode, t: int) -> Conditioning:

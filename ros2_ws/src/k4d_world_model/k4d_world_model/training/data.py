@@ -13,7 +13,7 @@ from k4d_world_model.training.config import AugmentationSettings, TrainingConfig
 from k4d_world_model.training.latent_clips import ClipEncoder, latent_clips
 from k4d_world_model.training.order import ClipSource, Selection
 from k4d_world_model.training.pixel_clips import PixelClips
-from k4d_world_model.training.preparing import Preparation, prepare_samples
+from k4d_world_model.training.preparing import Preparation, PreparedSample, prepare_samples
 from k4d_world_model.training.starting_model import StartingModel
 from k4d_world_model.wan.checkpoint import IMAGE_ENCODER, VAE
 from k4d_world_model.wan.weights import sha256_of, weight_files
@@ -65,8 +65,9 @@ def clips_of(
     """
     if not config.trains_on_latents:
         preparation = Preparation(config.architecture, data.cache, data.robot, config.fits_samples)
-        options = {"workers": data.workers, "on_preparing": on_preparing}
-        samples = () if count == 0 else prepare_samples(data.roots, split, preparation, **options)
+        samples: tuple[PreparedSample, ...] = ()
+        if count != 0:
+            samples = prepare_samples(data.roots, split, preparation, workers=data.workers, on_preparing=on_preparing)
         varied = config.augmentation if split == "train" else AugmentationSettings()
         return PixelClips([samples[index] for index in _evenly(len(samples), count)], varied, config.seed)
     name = _encoder_name(config, folder)

@@ -51,6 +51,9 @@ ABLATION = {
 }
 
 
+NAMES = [str(variant["name"]) for variant in ABLATION["variants"]]
+
+
 def write(folder: Path, **changes: object) -> Path:
     (folder / "preset.yaml").write_text(yaml.safe_dump(PRESET))
     path = folder / "small.yaml"
@@ -88,8 +91,7 @@ def scores(out: Path) -> dict[str, object]:
 
 def test_a_sweep_says_what_its_runs_gave(whole: Path) -> None:
     runs = json.loads((whole / "small" / "results.json").read_text())["runs"]
-    names = ["pointmap", "few", "points", "shifted"]
-    assert [(run["variant"], run["seed"]) for run in runs] == [(name, 4) for name in names]
+    assert [(run["variant"], run["seed"]) for run in runs] == [(name, 4) for name in NAMES]
     for one in runs:
         assert (one["steps"], one["clips_seen"], one["held_out"]) == (3, 6, 4)
         assert {name for name in FIGURES if one[name] is None} <= {"psnr_changed", "xyz_error_changed_mm"}
@@ -106,9 +108,9 @@ def test_a_sweep_says_what_its_runs_gave(whole: Path) -> None:
 
 
 def test_a_variant_learns_from_its_own_data(whole: Path) -> None:
-    states = {name: json.loads((whole / "runs" / name / "seed4" / TRAINED).read_text()) for name in ("few", "points")}
-    assert (states["few"]["data"], states["few"]["clips"]) == (["second"], 2)
-    assert (states["points"]["data"], states["points"]["clips"]) == ([], 0)
+    states = {name: json.loads((whole / "runs" / name / "seed4" / TRAINED).read_text()) for name in NAMES[:3]}
+    assert states["pointmap"]["learnt_from"] == states["points"]["learnt_from"] != states["few"]["learnt_from"]
+    assert [states[name]["clips"] for name in NAMES[:3]] == [0, 2, 0]
 
 
 def test_a_stopped_sweep_goes_on_and_repeats_nothing(
@@ -149,8 +151,10 @@ def test_a_run_of_other_settings_is_not_taken_for_this_one(
 ) -> None:
     variants = [{"name": "pointmap", "changes": {"loss": {"soft_mask_share": 0.5}}}]
     other = write(tmp_path, variants=variants, paper_order={})
-    with pytest.raises(AblationError, match="a run of other settings"):
+    with pytest.raises(AblationError, match="a run of other settings or data"):
         ablate.run(replace(arguments, config=(other,)))
+    with pytest.raises(AblationError, match="a run of other settings or data"):
+        ablate.run(replace(arguments, data=arguments.data[1:]))
 
 
 @pytest.mark.parametrize(

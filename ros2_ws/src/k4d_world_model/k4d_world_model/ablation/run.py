@@ -14,6 +14,8 @@ from k4d_world_model.ablation.config import Ablation, Variant
 from k4d_world_model.ablation.figures import FIGURES, figures_of
 from k4d_world_model.ablation.held_out_clips import HeldOutClip
 from k4d_world_model.ablation.pointmap_noise import PointmapNoise, disturbed
+from k4d_world_model.dataset.building.split_lists import read_split
+from k4d_world_model.dataset.layout import NativeLayout, dataset_root
 from k4d_world_model.errors import AblationError
 from k4d_world_model.rollout import Rollout
 from k4d_world_model.training.data import DataSettings, OnPreparing
@@ -79,13 +81,15 @@ def train_run(run: Run, settings: SweepSettings, on_progress: OnProgress, on_pre
         return
     folder, variant = run.folder(settings.out), run.variant
     config = run.ablation.training(variant, run.seed)
-    told = {"training": _hash(asdict(config)), "data": list(variant.data), "clips": variant.clips}
+    roots = settings.roots(variant.data)
+    listed = [(root.resolve().name, read_split(NativeLayout(dataset_root(root)), "train")) for root in roots]
+    told = {"training": _hash(asdict(config)), "learnt_from": _hash(listed), "clips": variant.clips}
     done = _read(folder / TRAINED)
     if done is not None:
         if {name: done[name] for name in told} != told:
-            raise AblationError(f"{folder} holds a run of other settings; remove it, or give another folder")
+            raise AblationError(f"{folder} holds a run of other settings or data; remove it, or give another folder")
         return
-    data = DataSettings(settings.roots(variant.data), settings.cache, settings.robot, clips=variant.clips or None)
+    data = DataSettings(roots, settings.cache, settings.robot, clips=variant.clips or None)
     is_new = not (folder / "checkpoints").exists()
     started = time.process_time()
     state = train(config, RunSettings(data, folder, run.ablation.preset.parent, resume=True), on_progress, on_preparing)
@@ -99,8 +103,9 @@ def score_run(run: Run, settings: SweepSettings, clips: Sequence[HeldOutClip]) -
     folder = run.folder(settings.out)
     needed = [run.of(run.variant.model_of or run.variant.name)]
     needed += [run.of(run.variant.points_by)] if run.variant.points_by else []
-    learnt = [trained_facts(one, settings)["training"] for one in needed]
-    protocol = _hash([list(FIGURES), [clip.episode_id for clip in clips], asdict(run.variant.noise), learnt])
+    learnt = [[trained_facts(one, settings)[name] for name in ("training", "learnt_from", "clips")] for one in needed]
+    judged = [[clip.data, clip.episode_id] for clip in clips]
+    protocol = _hash([list(FIGURES), judged, asdict(run.variant.noise), learnt])
     known = run.scores(settings.out)
     if known is not None and known["protocol"] == protocol:
         return known

@@ -1,4 +1,4 @@
-"""What of the robot reaches a model: all that its condition tells and nothing else; the still prior and its head."""
+"""What of the robot reaches a model: all that its condition tells and nothing else."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,37 +9,16 @@ import torch
 
 from k4d_kinematics import JointTrajectory
 from k4d_world_model.conditioning import Conditioning
-from k4d_world_model.errors import ArchitectureError, ConditioningError
+from k4d_world_model.errors import ConditioningError
 from k4d_world_model.preparation import prepare, word_counts
 from k4d_world_model.wan.architecture import Architecture, CodecSize
 from k4d_world_model.wan.codec import PixelCodec
 from k4d_world_model.wan.encoding import encode, encode_pair, soften
-from k4d_world_model.wan.head import clean_latents, head_channels
+from k4d_world_model.wan.head import head_channels
 from k4d_world_model.wan.transformer import RobotWorldTransformer, build_transformer
 
 SIZES = {"actions": 3, "text": 11}
 JOINTS = ("a", "b", "c")
-
-
-@pytest.fixture
-def told(architecture: Architecture) -> Architecture:
-    """As config/training/ablation.yaml: a still prior, and nothing but the condition tells of the robot."""
-    return replace(
-        architecture, condition="robot_pointmap", robot_in_both_halves=True, first_frame_geometry="ramp",
-        normalization="fixed", normalization_margin=1.5, prior="still", head="blend", reads_noise=False,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def everything(conditioning: Conditioning) -> Conditioning:
-    """The conditioning with joints, instruction and pictures besides."""
-    generator = np.random.default_rng(8)
-    return replace(
-        conditioning,
-        joints=JointTrajectory(JOINTS, conditioning.times, generator.normal(size=(9, 3))),
-        instruction="The robot picks up the red box.",
-        pictures=generator.integers(0, 256, (*conditioning.robot_mask.shape, 3), np.uint8),
-    )
 
 
 def other_points(conditioning: Conditioning, axes: tuple[int, ...]) -> Conditioning:
@@ -204,58 +183,3 @@ def test_a_fixed_normalisation_depends_on_nothing(everything: Conditioning, told
     assert by.offset.tolist() == [0.0, 0.0, 1.5]
     seen = inputs.robot_points[0].numpy()[:, everything.robot_mask].T
     assert np.allclose(1.5 * seen + by.offset, everything.robot_points[everything.robot_mask], atol=1e-6)
-
-
-def test_a_still_prior_repeats_the_first_frame(everything: Conditioning, told: Architecture) -> None:
-    codec = PixelCodec(told.codec)
-    inputs = prepare(everything, told)[0]
-    encoded = encode(inputs, told, codec)
-    rgb, points = (codec.decode(half) for half in encoded.prior.chunk(2, dim=-1))
-    assert torch.allclose(rgb, inputs.first_rgb[:, :, None].expand_as(rgb), atol=1e-6)
-    assert torch.allclose(points, inputs.first_points[:, :, None].expand_as(points), atol=1e-6)
-    assert torch.equal(encoded.channels[:, 4:], encoded.prior)
-
-
-def test_a_blend_is_told_cell_by_cell_and_done_pixel_by_pixel(everything: Conditioning, told: Architecture) -> None:
-    codec = PixelCodec(told.codec)
-    encoded = encode(prepare(everything, told)[0], told, codec)
-    prior, robot = encoded.prior, encoded.robot
-    generator = torch.Generator().manual_seed(6)
-    out = torch.randn(1, head_channels(told), *prior.shape[2:], generator=generator)
-    found = clean_latents(out, prior, torch.ones(1), encoded, told, codec)
-    cell = (0, slice(None), 1, 1, 5)  # the robot is in some of its pixels
-    pixels, shown = (part[cell].numpy().reshape(3, 256) for part in (prior, robot[:, 4:]))
-    given = out[cell].numpy()[: 4 * 256].reshape(4, 256)
-    maps = out[cell].numpy()[4 * 256 :].reshape(2, 4, 3)
-    expected = given + maps[0] @ pixels + maps[1] @ shown
-    share = 1 / (1 + np.exp(-expected[3]))
-    assert np.allclose(found[cell].numpy().reshape(3, 256), pixels + share * expected[:3], atol=1e-4)
-    assert len(np.unique(shown[2])) > 1
-    assert torch.equal(clean_latents(torch.zeros_like(out), prior, torch.ones(1), encoded, told, codec), prior)
-
-
-def test_a_blend_goes_without_a_robot_in_pixels(everything: Conditioning, told: Architecture) -> None:
-    codec = PixelCodec(told.codec)
-    encoded = encode(prepare(everything, told)[0], told, codec)
-    out = torch.ones(1, head_channels(told), *encoded.prior.shape[2:])
-    with_robot, without = (
-        clean_latents(out, encoded.prior, torch.ones(1), encoded._replace(robot=robot), told, codec)
-        for robot in (encoded.robot, torch.zeros(1, 9, 3, 1, 1))
-    )
-    nothing = encoded._replace(robot=torch.zeros_like(encoded.robot))
-    assert torch.equal(without, clean_latents(out, encoded.prior, torch.ones(1), nothing, told, codec))
-    assert not torch.equal(without, with_robot)
-
-
-@pytest.mark.parametrize(
-    ("changes", "match"),
-    [
-        ({"prior": "first_frame"}, "head 'blend' needs the prior"),
-        ({"codec": CodecSize("wan_vae", 8, 4, 16)}, "head 'blend' needs the codec"),
-        ({"condition": "text"}, "action_size must be above 0"),
-        ({"action_size": 4}, "action_size must be above 0"),
-    ],
-)
-def test_contradictions_are_named(told: Architecture, changes: dict[str, object], match: str) -> None:
-    with pytest.raises(ArchitectureError, match=match):
-        replace(told, **changes)

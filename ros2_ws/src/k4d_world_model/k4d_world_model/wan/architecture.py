@@ -81,9 +81,9 @@ class Architecture:
     robot_pictures: "rendered" from the robot's description, or "masked" out of the recorded pictures.
     prior: what the prediction starts from: "first_frame" alone; "still": the first frame and what stands beside it,
         all along; or "frozen_world": the robot moved over the first frame with the hole that it leaves filled.
-    head: "velocity" of the flow; "residual" to the prior's latents; "blend": changes of the prior's pixels, made of
-        these and of what is told of the robot there; "motion": fills, moves and lights the prior's pixels. The last two
-        are for the codec "pixels".
+    head: "velocity" of the flow; "residual" to the prior's latents; "blend": the prior's pixels changed, and over
+        them a layer made of what is told of the robot there; "motion": fills, moves and lights the prior's pixels. The
+        last two are for the codec "pixels".
     pointmap_latent_mean, pointmap_latent_std: of the pointmap half, after the codec's own normalisation.
     train_shift: shift of the noise levels in training.
     reads_noise: whether the transformer is shown the noisy latents; a model that is not predicts in one step.

@@ -1,4 +1,4 @@
-"""The head "blend": changes of the prior's pixels, made of these and of what is told of the robot there."""
+"""The head "blend": a scene that departs from the prior, and over it a layer made of what is told of the robot."""
 
 import torch
 from einops import rearrange
@@ -6,36 +6,44 @@ from torch import Tensor
 
 from k4d_world_model.wan.architecture import MASK_CHANNELS, CodecSize
 
-# Colours or coordinates of a pixel; with its share, what a pixel's values give linearly.
-_COLOURS, _GIVEN = 3, 4
-# Maps of a cell: of the prior's values and of the robot's.
-_MAPS = 2
+# Colours or coordinates of a pixel.
+_C = 3
+# Numbers of a cell: the map of the prior's values, that of the robot's to layer and share, and the layer's own values.
+_MAPS = (_C * _C, (_C + 1) * _C, _C)
+# What the sigmoid of the share starts from, so that an untrained model predicts about its prior.
+_START = -3.0
 
 
 def blend_channels(size: CodecSize) -> int:
     """Channels of the transformer's output, per cell of one half."""
-    return _GIVEN * size.latent_channels // _COLOURS + _MAPS * _GIVEN * _COLOURS
+    return (_C + 1) * size.latent_channels // _C + sum(_MAPS)
 
 
 def blended(prior: Tensor, robot: Tensor, output: Tensor) -> Tensor:
-    """Latents ``prior + share * change`` (b, 3 n, t, h, 2 w) for cells of n pixels in space and time.
+    """Latents (b, 3 n, t, h, 2 w) for cells of n pixels in space and time: a layer over a scene.
 
     ``robot`` are its mask and latents (b, 4 + 3 n, t, h, 2 w); of another shape where no pixel is told any. ``output``
-    (b, 4 n + 24, t, h, 2 w) holds change and share of every pixel, the latter before a sigmoid, and for each cell two
-    linear maps, of the pixel's values in ``prior`` and in ``robot``, whose results are added to both. So a cell may say
-    "where a robot is told", and a pixel does it. At an output of 0 nothing changes.
+    (b, 4 n + 24, t, h, 2 w) holds a change and a share of every pixel and, for each cell, linear maps. The scene is the
+    prior, its map and the change. The layer is a map of what is told in the pixel and the cell's own values; it covers
+    the scene by the sigmoid of the share and of one more map of what is told. So a cell may say "where a robot is told,
+    there is that point, in this colour", and pixels do it.
     """
-    channels = output.shape[1] - _MAPS * _GIVEN * _COLOURS
-    given = rearrange(output[:, :channels], "b (g n) ... -> b g n ...", g=_GIVEN)
-    maps = rearrange(output[:, channels:], "b (m g c) ... -> m b g c ...", m=_MAPS, g=_GIVEN, c=_COLOURS)
-    given = given + _mapped(maps[0], prior)
+    pixels = output.shape[1] - sum(_MAPS)
+    given = rearrange(output[:, :pixels], "b (g n) ... -> b g n ...", g=_C + 1)
+    of_prior, of_robot, own = output[:, pixels:].split(_MAPS, dim=1)
+    scene = prior + rearrange(given[:, :_C] + _mapped(of_prior, prior), "b c n ... -> b (c n) ...")
+    told = torch.zeros_like(given)
     if robot.shape[2:] == prior.shape[2:]:
-        given = given + _mapped(maps[1], robot[:, MASK_CHANNELS:])
-    change, share = given[:, :_COLOURS], torch.sigmoid(given[:, _COLOURS:])
-    return prior + rearrange(share * change, "b c n ... -> b (c n) ...")
+        told = _mapped(of_robot, robot[:, MASK_CHANNELS:])
+    layer = (told[:, :_C] + own[:, :, None]).expand(-1, -1, given.shape[2], -1, -1, -1)
+    share = torch.sigmoid(_START + given[:, _C:] + told[:, _C:]).expand(-1, _C, -1, -1, -1, -1)
+    layer, share = (rearrange(part, "b c n ... -> b (c n) ...") for part in (layer, share))
+    return torch.lerp(scene, layer, share)
 
 
 def _mapped(map_: Tensor, latents: Tensor) -> Tensor:
-    """(b, 4, n, t, h, w): a linear map (b, 4, 3, t, h, w) of every pixel's values in latents (b, 3 n, t, h, w)."""
-    pixels = rearrange(latents, "b (c n) ... -> b c n ...", c=_COLOURS)
-    return sum(map_[:, :, k, None] * pixels[:, None, k] for k in range(_COLOURS))  # type: ignore[return-value]
+    """(b, g, n, t, h, w): linear maps (b, 3 g, t, h, w) of every pixel's values in latents (b, 3 n, t, h, w)."""
+    factors = rearrange(map_, "b (g c) ... -> c b g 1 ...", c=_C)
+    values = rearrange(latents, "b (c n) ... -> c b 1 n ...", c=_C)
+    mapped: Tensor = factors[0] * values[0] + factors[1] * values[1] + factors[2] * values[2]
+    return mapped

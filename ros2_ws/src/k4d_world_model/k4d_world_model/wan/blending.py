@@ -10,8 +10,8 @@ from k4d_world_model.wan.architecture import MASK_CHANNELS, CodecSize
 _C = 3
 # Numbers of a cell: the map of the prior's values, that of the robot's to layer and share, and the layer's own values.
 _MAPS = (_C * _C, (_C + 1) * _C, _C)
-# What the sigmoid of the share starts from, so that an untrained model predicts about its prior.
-_START = -3.0
+# What the sigmoid of the share starts from: most of an untrained prediction is its prior.
+_START = -1.0
 
 
 def blend_channels(size: CodecSize) -> int:

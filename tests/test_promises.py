@@ -23,6 +23,7 @@ from k4d_kinematics.robot_configuration import configured_robot
 from k4d_kinematics.ros.overlay_config import OverlayNodeConfig
 from k4d_kinematics.ros.pointmap_config import PointmapNodeConfig
 from k4d_simulation import SceneConfig
+from k4d_world_model.ablation.config import read_ablation
 from k4d_world_model.dataset.sources.opening import open_source
 from k4d_world_model.policy_evaluation.diffusion.training import PolicyTrainingConfig
 from k4d_world_model.policy_evaluation.diffusion_policy import DiffusionPolicyConfig
@@ -147,6 +148,8 @@ def test_every_configuration_is_valid(path: Path, tmp_path: Path) -> None:
         assert read_configuration(path, Architecture)
     elif kind == "training":
         assert read_configuration(path, TrainingConfig)
+    elif kind == "ablations":
+        assert read_ablation(path).config.name == path.stem
     elif kind == "parameters":
         for name, given in yaml.safe_load(path.read_text()).items():
             schema = NODE_PARAMETERS[name.rsplit("/", 1)[1]]

@@ -30,6 +30,7 @@ setup(
             "k4d-evaluate = k4d_world_model.cli.evaluate:main",
             "k4d-compare = k4d_world_model.cli.compare:main",
             "k4d-evaluate-policy = k4d_world_model.cli.evaluate_policy:main",
+            "k4d-ablate = k4d_world_model.cli.ablate:main",
             "k4d_prediction_node = k4d_world_model.ros.prediction_node:main",
             "k4d_plan_gate_node = k4d_world_model.ros.plan_gate_node:main",
             "k4d_playback_node = k4d_world_model.ros.playback_node:main",

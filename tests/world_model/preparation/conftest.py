@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from k4d_kinematics import Camera
+from k4d_kinematics import Camera, JointTrajectory
 from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.wan.architecture import Architecture, CodecSize, RobotTokenSize, TransformerSize
 
@@ -59,3 +59,24 @@ def published(architecture: Architecture) -> Architecture:
         architecture, first_frame_geometry="ramp", normalization="scene", normalization_margin=1.0, prior="first_frame",
         head="velocity", pointmap_latent_mean=-0.17, pointmap_latent_std=1.36,
     )  # fmt: skip
+
+
+@pytest.fixture
+def told(architecture: Architecture) -> Architecture:
+    """As config/training/ablation.yaml: a still prior, and nothing but the condition tells of the robot."""
+    return replace(
+        architecture, condition="robot_pointmap", robot_in_both_halves=True, first_frame_geometry="ramp",
+        normalization="fixed", normalization_margin=1.5, prior="still", head="blend", reads_noise=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def everything(conditioning: Conditioning) -> Conditioning:
+    """The conditioning with joints, instruction and pictures besides."""
+    generator = np.random.default_rng(8)
+    return replace(
+        conditioning,
+        joints=JointTrajectory(("a", "b", "c"), conditioning.times, generator.normal(size=(9, 3))),
+        instruction="The robot picks up the red box.",
+        pictures=generator.integers(0, 256, (*conditioning.robot_mask.shape, 3), np.uint8),
+    )

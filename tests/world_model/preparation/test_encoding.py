@@ -10,12 +10,13 @@ import torch
 from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.errors import ArchitectureError
 from k4d_world_model.preparation import prepare, ramp
-from k4d_world_model.wan.architecture import Architecture, CodecSize, Condition
+from k4d_world_model.wan.architecture import NUMBERS, Architecture, CodecSize, Condition
 from k4d_world_model.wan.codec import PixelCodec
 from k4d_world_model.wan.encoding import encode, encode_pair, latent_mask, soften
 from k4d_world_model.wan.head import clean_latents, head_channels, moved_pictures
 from k4d_world_model.wan.prior import frozen_world, robot_in_front
-from k4d_world_model.wan.transformer import REGIONS, build_transformer
+from k4d_world_model.wan.robot_region import REGIONS
+from k4d_world_model.wan.transformer import build_transformer
 
 
 @pytest.mark.parametrize("size", [CodecSize("pixels", 8, 4, 768), CodecSize("pixels", 4, 2, 96)])
@@ -60,7 +61,7 @@ def test_the_ramp_is_uniform() -> None:
 def test_every_condition_feeds_its_transformer(
     conditioning: Conditioning, published: Architecture, condition: str
 ) -> None:
-    chosen = replace(published, condition=condition, action_size=3 if condition == "actions" else 0)
+    chosen = replace(published, condition=condition, action_size=3 if condition in NUMBERS else 0)
     inputs, _ = prepare(conditioning, replace(chosen, condition="robot_rgb_and_pointmap", action_size=0))
     inputs = inputs._replace(actions=torch.rand(1, 9, 3))
     encoded = encode(inputs, chosen, PixelCodec(chosen.codec))

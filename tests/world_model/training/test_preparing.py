@@ -11,11 +11,13 @@ from safetensors.torch import load_file
 
 from k4d_world_model.dataset.layout import NativeLayout
 from k4d_world_model.dataset.storage.native_sample import read_sample
-from k4d_world_model.errors import DatasetError, SampleError, TrainingError
+from k4d_world_model.errors import DatasetError, EpisodeError, SampleError, TrainingError
+from k4d_world_model.evaluation.fitted_episode import fitted_episode, shortened
+from k4d_world_model.preparation import ramp
 from k4d_world_model.training.clip import read_clip
 from k4d_world_model.training.preparing import Preparation, clip_of, prepare_samples, with_rendered_robot
 
-from .conftest import ARCHITECTURE, make_dataset, make_episode
+from .conftest import ARCHITECTURE, HEIGHT, WIDTH, make_dataset, make_episode
 
 
 class Counter:
@@ -76,6 +78,46 @@ def test_another_architecture_has_other_clips(dataset, tmp_path) -> None:
     _, first = prepare([dataset], tmp_path)
     _, other = prepare([dataset], tmp_path, architecture=replace(ARCHITECTURE, normalization_margin=1.5))
     assert (first, other) == (5, 5)
+
+
+def test_conditions_that_show_the_robot_share_their_clips(dataset, tmp_path) -> None:
+    shared = replace(ARCHITECTURE, head="residual", light_grid=0, continues_surfaces=False)
+    _, first = prepare([dataset], tmp_path, architecture=shared)
+    _, other = prepare([dataset], tmp_path, architecture=replace(shared, condition="robot_pointmap"))
+    assert (first, other) == (5, 0)
+
+
+def test_a_ramp_beside_the_picture_can_be_kept(dataset, tmp_path) -> None:
+    plain = replace(ARCHITECTURE, prior="still", head="blend", light_grid=0, continues_surfaces=False)
+    samples, _ = prepare([dataset], tmp_path, architecture=replace(plain, first_frame_geometry="ramp"))
+    clip = read_clip(samples[0].file, "a", 0)
+    assert torch.equal(clip.inputs.first_points, torch.from_numpy(ramp(HEIGHT, WIDTH)))
+
+
+def test_samples_are_made_to_fit_where_asked(dataset, tmp_path) -> None:
+    small = replace(
+        ARCHITECTURE, frames=5, height=8, width=16, head="residual", light_grid=0, continues_surfaces=False,
+    )  # fmt: skip
+    with pytest.raises(SampleError, match="the model predicts"):
+        prepare([dataset], tmp_path, architecture=small)
+    preparation = Preparation(small, tmp_path, fits=True)
+    samples = prepare_samples([dataset], "train", preparation, workers=1, on_preparing=Counter())
+    clip = read_clip(samples[2].file, samples[2].episode_id, 0)
+    episode = read_sample(NativeLayout(dataset), samples[2].episode_id)
+    expected = fitted_episode(shortened(episode, 5), 8, 16)
+    assert clip.rgb.shape == (3, 5, 8, 16)
+    assert np.array_equal(np.rint((clip.rgb.numpy() + 1) * 127.5), np.moveaxis(expected.rgb, -1, 0))
+    assert np.array_equal(clip.inputs.robot_mask.numpy(), expected.robot_mask)
+
+
+def test_every_kth_frame_is_taken_the_last_one_among_them() -> None:
+    episode = make_episode("clip", 7)
+    short = shortened(episode, 3)
+    assert np.array_equal(short.times, episode.times[[0, 4, 8]])
+    assert np.array_equal(short.robot_points, episode.robot_points[[0, 4, 8]], equal_nan=True)
+    assert shortened(episode, 9) is episode
+    with pytest.raises(EpisodeError, match="4 - 1 must divide 9 - 1"):
+        shortened(episode, 4)
 
 
 def test_samples_without_a_robot_are_left_out_and_said_so(tmp_path, caplog) -> None:

@@ -25,6 +25,8 @@ class Conditioning:
         gives it; NaN where it measured nothing, None without one.
     joints: the planned positions at exactly ``times``, None where unknown.
     robot_sha256: hash of the robot's description, empty where unknown.
+    instruction: what is to be done, in words; empty where nobody says.
+    pictures: (T, H, W, 3) uint8 of the whole future, for models that reconstruct points from pictures.
     tool: where the tool is at ``times`` and how far its gripper is open; None where no link is known to be the tool.
 
     Raises ConditioningError when shapes, types or times do not fit each other.
@@ -41,6 +43,8 @@ class Conditioning:
     joints: JointTrajectory | None = None
     robot_sha256: str = ""
     tool: ToolPath | None = None
+    instruction: str = ""
+    pictures: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         size, count = (self.camera.image_height, self.camera.image_width), len(self.times)
@@ -50,6 +54,7 @@ class Conditioning:
         self._check("times", self.times, (count,), np.float64)
         self._check("T_cam_base", self.T_cam_base, (count, 4, 4), np.float64)
         self._check("robot_rgb", self.robot_rgb, (count, *size, 3), np.uint8)
+        self._check("pictures", self.pictures, (count, *size, 3), np.uint8)
         self._check("first_points", self.first_points, (*size, 3), np.float32)
         if self.camera.is_distorted:
             raise ConditioningError("camera must be undistorted: rectify picture and pointmaps first")

@@ -119,3 +119,7 @@ class MetaWorldError(WorldModelError):
 
 class EvaluationError(WorldModelError):
     """An evaluation cannot be done or go on: another protocol, names twice, sizes that do not fit, nothing to score."""
+
+
+class AblationError(WorldModelError):
+    """An ablation cannot be run or summed up: unknown names, contradictory variants, results of another protocol."""

@@ -14,8 +14,8 @@ from torch import Tensor
 from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.dataset.normalization import Normalization
 from k4d_world_model.errors import PredictionError, RobotNotVisibleError
-from k4d_world_model.metric_recovery import EVEN_FRAMES, apply, recover_metric
-from k4d_world_model.rollout import Provenance, Rollout
+from k4d_world_model.metric_recovery import EVEN_FRAMES, apply, recover_metric, robot_distance
+from k4d_world_model.rollout import MetricFit, Provenance, Rollout
 
 # Part of a clip's pixels that must show the robot: 7 of 96 x 144 in the mean of its frames.
 SMALLEST_ROBOT_PART = 1 / 2000
@@ -67,14 +67,20 @@ def check_visible(conditioning: Conditioning) -> None:
 
 
 def rollout_of(
-    rgb: Tensor, points: Tensor, normalization: Normalization, conditioning: Conditioning, provenance: Provenance
+    rgb: Tensor,
+    points: Tensor,
+    normalization: Normalization,
+    conditioning: Conditioning,
+    provenance: Provenance,
+    *,
+    is_metric: bool = False,
 ) -> Rollout:
     """The rollout of predicted pictures and normalised points (3, T, H, W).
 
     Pictures are cut to [-1, 1], which levels 0 to 255 stand for. Points become metres by ``normalization``, then by an
-    affine fit to the robot's known points on the even frames; the robot's points are never written into them. Valid
-    are finite points in front of the camera. Raises PredictionError for pictures that are not finite, and where no
-    point is valid.
+    affine fit to the robot's known points on the even frames, unless the normalisation ``is_metric`` for every clip
+    alike; the robot's points are never written into them. Valid are finite points in front of the camera. Raises
+    PredictionError for pictures that are not finite, and where no point is valid.
     """
     if not rgb.isfinite().all():
         count = int((~rgb.isfinite()).sum())
@@ -82,7 +88,12 @@ def rollout_of(
     levels = rearrange(((rgb.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round(), "c t h w -> t h w c")
     planes = rearrange(points.float(), "c t h w -> t h w c").cpu().numpy()
     normalised_metres = (planes * normalization.scale + normalization.offset).astype(np.float32)
-    fit = recover_metric(normalised_metres, conditioning.robot_points, conditioning.robot_mask, frames=EVEN_FRAMES)
+    known = (conditioning.robot_points, conditioning.robot_mask)
+    fit = (
+        _no_fit(robot_distance(normalised_metres, *known, frames=EVEN_FRAMES))
+        if is_metric
+        else recover_metric(normalised_metres, *known, frames=EVEN_FRAMES)
+    )
     metres = apply(fit, normalised_metres)
     valid = np.isfinite(metres).all(axis=-1) & (metres[..., 2] > 0)
     if not valid.any():
@@ -99,6 +110,10 @@ def rollout_of(
         provenance=provenance,
         joints=conditioning.joints,
     )
+
+
+def _no_fit(residual: float) -> MetricFit:
+    return MetricFit(np.ones(3), np.zeros(3), residual, 0, "the model predicts metres")
 
 
 def installed_versions() -> tuple[tuple[str, str], ...]:

@@ -1,5 +1,8 @@
 """From checked arrays in metres to what a model reads: normalised tensors, the same for training and prediction."""
 
+import re
+import zlib
+
 import numpy as np
 import torch
 from einops import rearrange
@@ -28,15 +31,15 @@ def prepare(
     """The inputs (b = 1) of a conditioning, and what makes metres of normalised points.
 
     Only what is known before the prediction is read: with ``normalization`` None, "robot" takes the extrema of the
-    robot's points, "scene" those of the robot's and the first frame's points together. Training on data that is
-    normalised by its whole scene gives that one.
+    robot's points, "scene" those of the robot's and the first frame's points together, "fixed" takes none. Training on
+    data that is normalised by its whole scene gives that one.
 
     Raises ConditioningError when the conditioning lacks what the architecture reads or is of another size, and
     RobotNotVisibleError when no frame shows the robot.
     """
     _check(conditioning, architecture)
     normalization = normalization or _normalization(conditioning, architecture)
-    robot_rgb = conditioning.robot_rgb
+    robot_rgb = conditioning.pictures if architecture.condition == "pictures" else conditioning.robot_rgb
     if robot_rgb is None:
         robot_rgb = np.zeros((*conditioning.robot_mask.shape, 3), np.uint8)
     robot_points, mask = normalised_points(conditioning.robot_points, normalization)
@@ -94,6 +97,7 @@ def conditioning_of(
         first_points=None if episode.scene_points is None else episode.scene_points[0],
         joints=None if joints is None else JointTrajectory(joints.joint_names, times, joints.positions),
         tool=tool,
+        instruction=episode.info.caption,
     )
 
 
@@ -121,10 +125,16 @@ def _check(conditioning: Conditioning, architecture: Architecture) -> None:
         raise ConditioningError("this model follows what the tool carries: name the robot's tool_link")
     if architecture.condition == "actions" and conditioning.joints is None:
         raise ConditioningError("this model reads joint positions, and the conditioning has none")
+    if architecture.condition == "text" and not conditioning.instruction.split():
+        raise ConditioningError("this model reads an instruction, and the conditioning has none")
+    if architecture.condition == "pictures" and conditioning.pictures is None:
+        raise ConditioningError("this model reconstructs points from the clip's pictures: give them")
 
 
 def _normalization(conditioning: Conditioning, architecture: Architecture) -> Normalization:
-    points = conditioning.robot_points
+    points, margin = conditioning.robot_points, np.float32(architecture.normalization_margin)
+    if architecture.normalization == "fixed":
+        return Normalization(np.full(3, margin), np.array([0.0, 0.0, margin], np.float32))
     if architecture.normalization == "scene" and conditioning.first_points is not None:
         points = np.concatenate([points, conditioning.first_points[None]])
     by = normalization_by(points, "robot_points")
@@ -133,11 +143,14 @@ def _normalization(conditioning: Conditioning, architecture: Architecture) -> No
     half = np.ptp(points[conditioning.robot_mask], axis=0).max() / 2
     if half == 0:
         raise RobotNotVisibleError("the robot's points span no extent to scale by: a single one is seen")
-    return Normalization(np.full(3, half * architecture.normalization_margin, np.float32), by.offset)
+    return Normalization(np.full(3, half * margin, np.float32), by.offset)
 
 
 def _actions(conditioning: Conditioning, architecture: Architecture) -> NDArray[np.float32]:
-    """(T, action_size) joint positions. Raises ConditioningError where the robot has another number of joints."""
+    """(T, action_size) joint positions or words. Raises ConditioningError where the robot has other joints."""
+    if architecture.condition == "text":
+        words = word_counts(conditioning.instruction, architecture.action_size)
+        return np.tile(words, (conditioning.frame_count, 1))
     if architecture.condition != "actions":
         return np.zeros((conditioning.frame_count, 0), np.float32)
     assert conditioning.joints is not None
@@ -145,6 +158,12 @@ def _actions(conditioning: Conditioning, architecture: Architecture) -> NDArray[
     if positions.shape[1] != architecture.action_size:
         raise ConditioningError(f"the model reads {architecture.action_size} joints a frame, got {positions.shape[1]}")
     return positions.astype(np.float32)
+
+
+def word_counts(text: str, size: int) -> NDArray[np.float32]:
+    """How often each word of ``text`` comes in it, (size,): words in lower case, hashed to one of ``size`` numbers."""
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    return np.bincount([zlib.crc32(word.encode()) % size for word in words], minlength=size).astype(np.float32)
 
 
 def _scene_parts(

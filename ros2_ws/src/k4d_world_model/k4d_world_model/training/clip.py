@@ -73,7 +73,9 @@ def write_clip(path: Path, clip: TrainingClip) -> None:
         "depth_range": torch.tensor([low, step], dtype=torch.float64),
     }
     _check_rays(clip, step)
-    write_tensors(path, {name: value.contiguous() for name, value in tensors.items()}, CLIP_VERSION)
+    # Copies, since the points of a ramp are one tensor under several names.
+    contiguous = {name: value.clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+    write_tensors(path, contiguous, CLIP_VERSION)
 
 
 def read_clip(path: Path, episode_id: str, position: int, frame_step: int = 1) -> TrainingClip:

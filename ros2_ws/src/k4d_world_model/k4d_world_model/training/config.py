@@ -149,14 +149,13 @@ class TrainingConfig:
     name: what the model will be called.
     architecture: of the model. Trained from scratch unless ``base`` and ``adapter`` name a published checkpoint's
         folders, relative to the configuration's file; an empty ``adapter`` starts a new one on the ``base``.
-    start: folder, relative to the configuration's file, of a checkpoint of this project and architecture to learn on
-        from.
+    start: folder, relative to the configuration's file, of a checkpoint of this architecture to learn on from.
     batch_size: clips a process and pass. accumulation: passes a step.
     mixed_precision: "auto" is bf16 on CUDA and none on the CPU, where it would be slower.
     ema_decay: of the weights' moving average, which is what is exported; 0 exports the weights themselves.
+    fits_samples: whether samples of other sizes are scaled and longer ones thinned out evenly, or errors.
     loader_workers: processes that read clips ahead; 0 reads them between steps.
-    export_dtype: of the weights of the finished model; an adapter's are float32.
-    sampling: how the finished model samples.
+    export_dtype: of the finished model's weights; an adapter's are float32. sampling: how it samples.
     stages: from few frames to many, in order; after the last one, and without any, clips are whole.
 
     Raises TrainingError where the parts contradict each other.
@@ -181,13 +180,13 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
     ema_decay: float = 0.0
     seed: int = 0
+    fits_samples: bool = False
     loader_workers: int = 0
     export_dtype: Literal["float16", "float32"] = "float32"
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.accumulation < 1:
-            raise TrainingError(f"batch_size and accumulation must be at least 1, got {self.batch_size}, "
-                                f"{self.accumulation}")  # fmt: skip
+        if (least := min(self.batch_size, self.accumulation)) < 1:
+            raise TrainingError(f"batch_size and accumulation must be at least 1, got {least}")
         if not 0 <= self.ema_decay < 1 or self.loader_workers < 0 or self.seed < 0:
             raise TrainingError(
                 f"ema_decay must be in [0, 1), loader_workers and seed at least 0, got {self.ema_decay}, "

@@ -13,7 +13,7 @@ from k4d_world_model.training.config import AugmentationSettings, TrainingConfig
 from k4d_world_model.training.latent_clips import ClipEncoder, latent_clips
 from k4d_world_model.training.order import ClipSource, Selection
 from k4d_world_model.training.pixel_clips import PixelClips
-from k4d_world_model.training.preparing import Preparation, prepare_samples
+from k4d_world_model.training.preparing import Preparation, PreparedSample, prepare_samples
 from k4d_world_model.training.starting_model import StartingModel
 from k4d_world_model.wan.checkpoint import IMAGE_ENCODER, VAE
 from k4d_world_model.wan.weights import sha256_of, weight_files
@@ -27,21 +27,25 @@ class DataSettings:
     """Where clips come from.
 
     roots: of native data sets. cache: folder of what is made of them, which several runs may share. robot: its YAML,
-    where the architecture reads rendered pictures. workers: processes that prepare clips.
+    where the architecture reads rendered pictures. workers: processes that prepare clips. clips: how many to train on,
+    spread evenly over the roots' lists; None for all.
 
-    Raises TrainingError when there are no roots or no workers.
+    Raises TrainingError when there are no roots, workers or clips.
     """
 
     roots: tuple[Path, ...]
     cache: Path
     robot: Path | None = None
     workers: int = 1
+    clips: int | None = None
 
     def __post_init__(self) -> None:
         if not self.roots or self.workers < 1:
             raise TrainingError(
                 f"a run needs at least one data set and one worker, got {len(self.roots)} and {self.workers}"
             )
+        if self.clips is not None and self.clips < 1:
+            raise TrainingError(f"a run needs at least one clip to train on, got {self.clips}")
 
 
 def clips_of(
@@ -60,8 +64,10 @@ def clips_of(
     there is no data set or split, SampleError naming a damaged sample, TrainingError when no clip is left to train on.
     """
     if not config.trains_on_latents:
-        preparation = Preparation(config.architecture, data.cache, data.robot)
-        samples = prepare_samples(data.roots, split, preparation, workers=data.workers, on_preparing=on_preparing)
+        preparation = Preparation(config.architecture, data.cache, data.robot, config.fits_samples)
+        samples: tuple[PreparedSample, ...] = ()
+        if count != 0:
+            samples = prepare_samples(data.roots, split, preparation, workers=data.workers, on_preparing=on_preparing)
         varied = config.augmentation if split == "train" else AugmentationSettings()
         return PixelClips([samples[index] for index in _evenly(len(samples), count)], varied, config.seed)
     name = _encoder_name(config, folder)

@@ -138,7 +138,7 @@ class LatentClips:
         )
         condition = start["condition"][None].float()
         channels = torch.cat([first_frame_mask(condition), condition], dim=1)
-        told = robot_channels(latents.robot_mask[None], robot, self.architecture.condition)
+        told = robot_channels(latents.robot_mask[None], robot, self.architecture)
         seen = start["image_embeddings"].float()
         return LatentClip(episode_id, torch.tensor(position), clean[0], channels[0], told[0], seen)
 

@@ -17,6 +17,7 @@ from k4d_world_model.training.losses import Losses, Problem, draw_sigma, losses
 from k4d_world_model.training.optimisation import MovingAverage, build_optimiser
 from k4d_world_model.training.order import NOISE, SOFTNESS, draw_on
 from k4d_world_model.training.pixel_clips import encoded_pixels
+from k4d_world_model.wan.architecture import NUMBERS
 from k4d_world_model.wan.codec import Codec
 from k4d_world_model.wan.encoding import soften
 from k4d_world_model.wan.transformer import RobotWorldTransformer
@@ -91,7 +92,7 @@ class Learner:
         noise = torch.zeros_like(clean)
         if architecture.reads_noise:
             noise = torch.stack([torch.randn(clean.shape[1:], generator=g, device=device) for g in generators])
-        if settings.soft_mask_share and purpose == NOISE:
+        if settings.soft_mask_share and purpose == NOISE and architecture.condition not in NUMBERS:
             positions = draw_on(torch.device("cpu"), self.config.seed, SOFTNESS, int(batch.position[0]))
             encoded = encoded._replace(robot=soften(encoded.robot, settings.soft_mask_share, positions))
         return Problem(encoded, clean, noise, torch.tensor(sigmas, device=device), known)

@@ -53,4 +53,6 @@ def encoded_pixels(batch: TrainingClip, architecture: Architecture, codec: Codec
     inputs = Inputs(*(part.to(device, non_blocking=True) for part in batch.inputs))
     rgb, points, valid = (part.to(device, non_blocking=True) for part in (batch.rgb, batch.points, batch.valid))
     clean = truth_latents(rgb, points, architecture, codec)
+    # What was kept of a clip tells its robot; to reconstruct points is to be told the clip itself.
+    inputs = inputs._replace(robot_rgb=rgb) if architecture.condition == "pictures" else inputs
     return Material(encode(inputs, architecture, codec), clean, known_latents(valid, inputs.robot_mask, codec))

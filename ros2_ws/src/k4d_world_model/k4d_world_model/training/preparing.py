@@ -23,9 +23,10 @@ from k4d_world_model.dataset.robot_pointmaps import rendered_robot, robot_tool
 from k4d_world_model.dataset.storage.native_sample import read_sample, read_sample_record
 from k4d_world_model.dataset.storage.sample_record import checksums_to_bytes, sha256
 from k4d_world_model.errors import EpisodeError, RobotNotVisibleError, SampleError, TrainingError
+from k4d_world_model.evaluation.fitted_episode import fitted_episode, shortened
 from k4d_world_model.preparation import conditioning_of, prepare, prepare_target
 from k4d_world_model.training.clip import CLIP_VERSION, TrainingClip, write_clip
-from k4d_world_model.wan.architecture import Architecture
+from k4d_world_model.wan.architecture import NUMBERS, Architecture
 from k4d_world_model.wan.inputs import Inputs
 
 _LOG = logging.getLogger(__name__)
@@ -35,12 +36,15 @@ _LOG = logging.getLogger(__name__)
 class Preparation:
     """How samples become clips: for which architecture, with which robot (a YAML as in config/robots), kept where.
 
+    fits: scales samples of another size, and takes every so-manieth frame of longer ones.
+
     Raises TrainingError when the architecture wants the robot rendered and no robot is given.
     """
 
     architecture: Architecture
     folder: Path
     robot: Path | None = None
+    fits: bool = False
 
     def __post_init__(self) -> None:
         if self.architecture.robot_pictures == "rendered" and self.robot is None:
@@ -48,7 +52,7 @@ class Preparation:
 
     def key(self) -> str:
         """A file name that changes whenever the clips would."""
-        architecture = self.architecture
+        architecture = _as_clips_tell(self.architecture)
         parts: list[object] = [CLIP_VERSION, architecture.frames, architecture.height, architecture.width]
         parts += [architecture.condition, architecture.action_size, architecture.first_frame_geometry]
         parts += [architecture.normalization, architecture.normalization_margin, architecture.robot_pictures]
@@ -57,6 +61,7 @@ class Preparation:
         if architecture.robot_pictures == "rendered" and self.robot is not None:
             robot = configured_robot(self.robot, self.folder / "surfaces")
             parts += [robot.robot.sha256, self.robot.read_text()]
+        parts += ["fits"] * self.fits
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -145,6 +150,9 @@ def _prepare_one(sample: PreparedSample, preparation: Preparation, robot: Config
     """Makes one clip; the reason where the sample gives none."""
     episode = read_sample(NativeLayout(sample.root), sample.episode_id)
     try:
+        if preparation.fits:
+            size = preparation.architecture
+            episode = fitted_episode(shortened(episode, size.frames), size.height, size.width)
         clip = clip_of(episode, preparation.architecture, robot)
     except RobotNotVisibleError as error:
         sample.file.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +175,7 @@ def clip_of(episode: Episode, architecture: Architecture, robot: ConfiguredRobot
         episode, pictures = with_rendered_robot(episode, robot)
         tool = robot_tool(episode, robot)
     try:
-        inputs, normalization = prepare(conditioning_of(episode, pictures, tool), architecture)
+        inputs, normalization = prepare(conditioning_of(episode, pictures, tool), _as_clips_tell(architecture))
     except RobotNotVisibleError:
         raise
     except ValueError as error:
@@ -175,6 +183,13 @@ def clip_of(episode: Episode, architecture: Architecture, robot: ConfiguredRobot
     assert episode.scene_points is not None
     target = prepare_target(episode.rgb, episode.scene_points, normalization)
     return TrainingClip(episode.info.episode_id, torch.tensor(0), Inputs(*(part[0] for part in inputs)), *target)
+
+
+def _as_clips_tell(architecture: Architecture) -> Architecture:
+    """The architecture with the condition that its clips are kept for: all that tell of the robot's looks share one."""
+    if architecture.condition in NUMBERS:
+        return architecture
+    return replace(architecture, condition="robot_rgb_and_pointmap")
 
 
 def with_rendered_robot(episode: Episode, robot: ConfiguredRobot) -> tuple[Episode, NDArray[np.uint8]]:

@@ -81,7 +81,7 @@ def train(
     model = starting_model(config, run.folder, device, dtype)
     with accelerator.main_process_first():
         source = (config, run.data, run.folder, model, device, on_preparing)
-        clips = clips_of("train", None, *source)
+        clips = clips_of("train", run.data.clips, *source)
         held_out = clips_of("val", config.budget.validation_clips, *source)
     learner = Learner(config, model.transformer, model.codec, accelerator)
     return _Run(config, run, learner, clips, held_out).work(on_progress)

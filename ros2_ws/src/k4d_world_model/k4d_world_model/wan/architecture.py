@@ -9,8 +9,11 @@ from k4d_world_model.errors import ArchitectureError
 MASK_CHANNELS = 4
 
 Condition = Literal[
-    "robot_rgb_and_pointmap", "robot_pointmap", "robot_rgb", "robot_mask", "robot_depth", "actions", "none"
-]
+    "robot_rgb_and_pointmap", "robot_pointmap", "robot_rgb", "robot_silhouette", "robot_mask", "robot_depth", "actions",
+    "text", "none", "pictures",
+]  # fmt: skip
+# Conditions told as ``action_size`` numbers a frame.
+NUMBERS = ("actions", "text")
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,24 @@ class Architecture:
 
     frames, height, width: what it was trained to predict, per modality.
     condition: what of the robot it is told. The names are Kinema4D's ablations (Table 4 and VI); "actions" are
-        ``action_size`` numbers a frame.
+        ``action_size`` joint positions a frame, "text" counts of the instruction's words, hashed to ``action_size``.
+        "robot_silhouette" is the mask as a picture, "robot_mask" the cells of the latents alone that show the robot.
+        "pictures" are those of the whole clip, no robot's: such a model reconstructs points.
+    tells_robot_mask: whether it is told the robot's mask beside the robot's latents.
+    robot_in_both_halves: whether a condition of one half's latents enters both halves alike, from the second latent
+        frame on, so that conditions differ in nothing else; as published, it enters its own half alone.
     first_frame_geometry: what stands beside the first picture: "ramp" the published uniform pointmap, "measured" the
         first frame's points, of a depth camera or a simulator.
     normalization: whose extrema scale the points: "scene" as the published data, where they must be given or are
         estimated from what is known at the start; "robot" those of the robot's own points over the clip, which
-        kinematics knows, as one scale for the three axes and widened by ``normalization_margin``.
+        kinematics knows, as one scale for the three axes and widened by ``normalization_margin``; "fixed" a cube of
+        ``normalization_margin`` metres to all sides of a point as far before the camera, which tells of no robot.
     robot_pictures: "rendered" from the robot's description, or "masked" out of the recorded pictures.
-    prior: what the prediction starts from: "first_frame" alone, or "frozen_world": the robot moved over the first
-        frame with the hole that it leaves filled.
-    head: "velocity" of the flow; "residual" to the prior's latents; "motion": fills, moves and lights the prior's
-        pixels, for the codec "pixels".
+    prior: what the prediction starts from: "first_frame" alone; "still": the first frame and what stands beside it,
+        all along; or "frozen_world": the robot moved over the first frame with the hole that it leaves filled.
+    head: "velocity" of the flow; "residual" to the prior's latents; "blend": the prior's pixels changed, and over
+        them a layer made of what is told of the robot there; "motion": fills, moves and lights the prior's pixels. The
+        last two are for the codec "pixels".
     pointmap_latent_mean, pointmap_latent_std: of the pointmap half, after the codec's own normalisation.
     train_shift: shift of the noise levels in training.
     reads_noise: whether the transformer is shown the noisy latents; a model that is not predicts in one step.
@@ -90,12 +100,14 @@ class Architecture:
     height: int
     width: int
     condition: Condition = "robot_rgb_and_pointmap"
+    tells_robot_mask: bool = True
+    robot_in_both_halves: bool = False
     first_frame_geometry: Literal["ramp", "measured"] = "ramp"
-    normalization: Literal["scene", "robot"] = "scene"
+    normalization: Literal["scene", "robot", "fixed"] = "scene"
     normalization_margin: float = 1.0
     robot_pictures: Literal["masked", "rendered"] = "masked"
-    prior: Literal["first_frame", "frozen_world"] = "first_frame"
-    head: Literal["velocity", "residual", "motion"] = "velocity"
+    prior: Literal["first_frame", "still", "frozen_world"] = "first_frame"
+    head: Literal["velocity", "residual", "blend", "motion"] = "velocity"
     pointmap_latent_mean: float = -0.17
     pointmap_latent_std: float = 1.36
     train_shift: float = 1.0
@@ -127,8 +139,10 @@ class Architecture:
             raise ArchitectureError(f"the codec 'pixels' has {pixels} latent channels, got {codec.latent_channels}")
         if self.head == "motion" and (codec.kind != "pixels" or self.prior != "frozen_world"):
             raise ArchitectureError("head 'motion' needs the codec 'pixels' and the prior 'frozen_world'")
-        if self.head == "residual" and self.prior != "frozen_world":
-            raise ArchitectureError("head 'residual' needs the prior 'frozen_world'")
+        if self.head in ("residual", "blend") and self.prior == "first_frame":
+            raise ArchitectureError(f"head {self.head!r} needs the prior 'still' or 'frozen_world'")
+        if self.head == "blend" and codec.kind != "pixels":
+            raise ArchitectureError("head 'blend' needs the codec 'pixels'")
         if not self.reads_noise and self.head == "velocity":
             raise ArchitectureError("head 'velocity' is told from noise: reads_noise must be true")
         if self.light_grid and (self.light_grid < 3 or self.head != "motion" or not self.light_slope > 0):
@@ -144,8 +158,10 @@ class Architecture:
             raise ArchitectureError(f"injection_rank must be at least 0, got {self.injection_rank}")
         if self.prior == "frozen_world" and self.first_frame_geometry != "measured":
             raise ArchitectureError("prior 'frozen_world' needs first_frame_geometry 'measured'")
-        if (self.condition == "actions") != (self.action_size > 0):
-            raise ArchitectureError(f"action_size must be above 0 for condition 'actions' only, got {self.action_size}")
+        if (self.condition in NUMBERS) != (self.action_size > 0):
+            raise ArchitectureError(
+                f"action_size must be above 0 for the conditions {' and '.join(NUMBERS)} only, got {self.action_size}"
+            )
 
     @property
     def latent_grid(self) -> tuple[int, int, int]:

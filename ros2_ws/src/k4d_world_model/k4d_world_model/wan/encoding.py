@@ -7,11 +7,11 @@ import torch
 from einops import rearrange, repeat
 from torch import Generator, Tensor
 
-from k4d_world_model.wan.architecture import MASK_CHANNELS, Architecture
+from k4d_world_model.wan.architecture import MASK_CHANNELS, NUMBERS, Architecture
 from k4d_world_model.wan.codec import Codec
 from k4d_world_model.wan.hints import Hints
 from k4d_world_model.wan.inputs import Inputs
-from k4d_world_model.wan.prior import frozen_world
+from k4d_world_model.wan.prior import frozen_world, still_world
 from k4d_world_model.wan.robot_shade import lighting_of
 from k4d_world_model.wan.surface_fill import surfaces_of
 
@@ -23,7 +23,7 @@ class Encoded(NamedTuple):
     """A batch of conditionings in the transformer's terms; c latent channels, t x h x w latent cells a half.
 
     channels: (b, 4 + c, t, h, 2 w) mask and condition latents, the robot not yet injected.
-    robot: (b, 4 + c, t, h, halves * w) its mask and latents; (b, T, action_size, 1, 1) for actions.
+    robot: (b, 4 + c, t, h, halves * w) its mask and latents; (b, T, action_size, 1, 1) for actions and text.
     image_embeddings: (b, 257, image_dim), None without an image encoder.
     prior: (b, c, t, h, 2 w) latents that the head starts from, None where it starts from nothing.
     hints: what tells where light comes from, which surfaces go on behind the robot and what it moves, as far as the
@@ -50,8 +50,9 @@ def encode(
     Raises ArchitectureError when the inputs do not divide into the codec's cells.
     """
     prior = None
-    if architecture.prior == "frozen_world":
-        condition = prior = encode_pair(*frozen_world(inputs), architecture, codec, generator)
+    if architecture.prior != "first_frame":
+        start = frozen_world(inputs) if architecture.prior == "frozen_world" else still_world(inputs)
+        condition = prior = encode_pair(*start, architecture, codec, generator)
     else:
         condition = codec.encode(
             first_frame_then_grey(inputs.first_rgb, inputs.first_points, inputs.robot_mask.shape[1]), generator
@@ -84,28 +85,33 @@ def encode_robot(
 ) -> Tensor:
     """Mask and latents (b, 4 + c, t, h, halves * w) of the robot, as much of it as the condition tells."""
     condition = architecture.condition
-    if condition == "actions":
+    if condition in NUMBERS:
         return inputs.actions[..., None, None]
-    points = inputs.robot_points
+    rgb, points = inputs.robot_rgb, inputs.robot_points
     if condition == "robot_depth":
         points = repeat(points[:, 2:], "b 1 t h w -> b 3 t h w")
-    pair = encode_pair(inputs.robot_rgb, points, architecture, codec, generator)
-    return robot_channels(latent_mask(inputs.robot_mask, codec), pair, condition)
+    if condition == "robot_silhouette":
+        rgb = repeat(2.0 * inputs.robot_mask - 1.0, "b t h w -> b 3 t h w")
+    pair = encode_pair(rgb, points, architecture, codec, generator)
+    mask = torch.ones_like(inputs.robot_mask) if condition == "pictures" else inputs.robot_mask
+    return robot_channels(latent_mask(mask, codec), pair, architecture)
 
 
-def robot_channels(mask: Tensor, pair: Tensor, condition: str) -> Tensor:
+def robot_channels(mask: Tensor, pair: Tensor, architecture: Architecture) -> Tensor:
     """Mask and latents (b, 4 + c, t, h, halves * w), as much of them as the condition tells.
 
     ``mask`` (b, t, h, w) is the robot's on the grid of the latents, ``pair`` (b, c, t, h, 2 w) its latents.
     """
+    tells_rgb = architecture.condition in ("robot_rgb_and_pointmap", "robot_rgb", "robot_silhouette", "pictures")
+    tells_points = architecture.condition in ("robot_rgb_and_pointmap", "robot_pointmap", "robot_depth")
     left, right = pair.chunk(2, dim=-1)
     mask = repeat(mask, "b t h w -> b k t h w", k=MASK_CHANNELS).to(pair.dtype)
-    if condition in ("robot_pointmap", "robot_depth"):
-        return torch.cat([mask, right], dim=1)
-    if condition == "robot_rgb":
-        return torch.cat([mask, left], dim=1)
-    latents = pair if condition == "robot_rgb_and_pointmap" else torch.zeros_like(pair)
-    return torch.cat([torch.cat([mask, mask], dim=-1), latents], dim=1)
+    if not architecture.tells_robot_mask:
+        mask = torch.zeros_like(mask)
+    if tells_rgb != tells_points:
+        robot = torch.cat([mask, left if tells_rgb else right], dim=1)
+        return torch.cat([robot, robot], dim=-1) if architecture.robot_in_both_halves else robot
+    return torch.cat([torch.cat([mask, mask], dim=-1), pair if tells_rgb else torch.zeros_like(pair)], dim=1)
 
 
 def latent_mask(robot_mask: Tensor, codec: Codec) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from k4d_world_model.wan.architecture import Architecture, CodecSize
+from k4d_world_model.wan.blending import blend_channels, blended
 from k4d_world_model.wan.codec import Codec, PixelCodec
 from k4d_world_model.wan.encoding import Encoded, encode_pair
 from k4d_world_model.wan.inputs import Inputs
@@ -28,6 +29,8 @@ STRONGEST = 1.2
 def head_channels(architecture: Architecture) -> int:
     """Channels of the transformer's output, per latent cell of one half."""
     codec = architecture.codec
+    if architecture.head == "blend":
+        return blend_channels(codec)
     if architecture.head != "motion":
         return codec.latent_channels
     return 3 * codec.spatial**2 + _FIELDS * _field(codec)
@@ -45,6 +48,8 @@ def clean_latents(
     assert encoded.prior is not None
     if architecture.head == "residual":
         return encoded.prior + output
+    if architecture.head == "blend":
+        return blended(encoded.prior, encoded.robot, output)
     assert isinstance(codec, PixelCodec)
     rgb, points = moved_pictures(output, encoded.inputs, codec.size)
     return encode_pair(rgb, points, architecture, codec)

@@ -9,12 +9,14 @@ class Inputs(NamedTuple):
     """A batch of b conditionings of T frames, H x W pixels. Pictures and points are float32, about in [-1, 1].
 
     first_rgb, first_points: (b, 3, H, W) the first frame and what stands beside it: the ramp or measured points.
-    robot_rgb, robot_points: (b, 3, T, H, W), -1 where there is no robot.
+    robot_rgb, robot_points: (b, 3, T, H, W), -1 where there is no robot; robot_rgb holds whole pictures where a model
+        reconstructs points from them.
     robot_mask: (b, T, H, W) bool.
     background_rgb, background_points: (b, 3, H, W) the first frame with the robot taken out and the hole filled.
     rays: (b, 3, H, W) what a pixel sees at a depth of one metre, in the optical frame.
     scale, offset: (b, 3) metres = scale * normalised + offset.
-    actions: (b, T, action_size), of size 0 where the model is not told any.
+    actions: (b, T, action_size) joint positions, or the instruction's words, alike in all frames; of size 0 where the
+        model is not told any.
     shadows: (b, K, T, H / 2, W / 2) bool, which of the scene's points the robot shades for light from each of K
         directions; K is 0 where the model is not told any.
     surfaces: (b, 2 S, H, W) normalised depths of S surfaces that may be seen once the robot and things are gone, then

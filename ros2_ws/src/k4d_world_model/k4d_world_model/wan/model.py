@@ -138,7 +138,8 @@ class WanWorldModel:
             peak_memory_bytes=measured.peak_memory_bytes,
             versions=installed_versions(),
         )
-        return rollout_of(rgb, points, normalization, conditioning, provenance)
+        is_metric = self._architecture.normalization == "fixed"
+        return rollout_of(rgb, points, normalization, conditioning, provenance, is_metric=is_metric)
 
     def with_frames(self, frames: int) -> "WanWorldModel":
         """See ``WorldModel``. Raises WorldModelError after ``close``."""

@@ -3,12 +3,12 @@
 from math import prod
 from typing import NamedTuple
 
-from k4d_world_model.wan.architecture import MASK_CHANNELS, Architecture
+from k4d_world_model.wan.architecture import MASK_CHANNELS, NUMBERS, Architecture
 from k4d_world_model.wan.head import head_channels
 from k4d_world_model.wan.object_motion import motion_parameters
+from k4d_world_model.wan.robot_region import region_of
 from k4d_world_model.wan.robot_shade import shade_parameters
 from k4d_world_model.wan.surface_fill import fill_parameters
-from k4d_world_model.wan.transformer import REGIONS
 
 
 class ParameterCount(NamedTuple):
@@ -59,9 +59,9 @@ def count_parameters(architecture: Architecture) -> ParameterCount:
 def _robot_parameters(architecture: Architecture) -> int:
     size, tokens, c = architecture.transformer, architecture.robot_tokens, architecture.codec.latent_channels
     d, inner = size.width, size.attention_head_dim
-    if architecture.condition == "actions":
+    if architecture.condition in NUMBERS:
         return _linear(architecture.action_size, d) + _linear(d, d)
-    region = REGIONS[architecture.condition]
+    region = region_of(architecture.condition, in_both_halves=architecture.robot_in_both_halves)
     if region is None:
         return d
     positions = inner * prod(tokens.grid) + (2 * inner if region.halves == 2 else 0)

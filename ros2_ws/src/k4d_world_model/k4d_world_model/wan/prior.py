@@ -1,9 +1,18 @@
-"""The frozen world: the robot moved over the first frame, everything else left where it was."""
+"""What a prediction may start from: a still first frame, or the frozen world, in which nothing but the robot moves."""
 
 import torch
 from torch import Tensor
 
 from k4d_world_model.wan.inputs import Inputs
+
+
+def still_world(inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """Pictures and points (b, 3, T, H, W): the first frame and what stands beside it, T times."""
+    frames = inputs.robot_mask.shape[1]
+    rgb, points = (
+        first[:, :, None].expand(-1, -1, frames, -1, -1) for first in (inputs.first_rgb, inputs.first_points)
+    )
+    return rgb, points
 
 
 def frozen_world(inputs: Inputs) -> tuple[Tensor, Tensor]:

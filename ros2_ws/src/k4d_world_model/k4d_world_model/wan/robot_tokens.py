@@ -116,6 +116,41 @@ class RobotTokens(nn.Module):
         return features + self.position
 
 
+class ActionTokens(nn.Module):
+    """One context token a frame of ``action_size`` numbers: the paper's ablations "emb." and "text"."""
+
+    def __init__(self, action_size: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(action_size, width), nn.SiLU(), nn.Linear(width, width))
+        self.width = width
+
+    def forward(self, actions: Tensor) -> Tensor:
+        """Tokens (b, n, width) of actions (b, n, action_size, 1, 1); tokens pass unchanged."""
+        if actions.ndim == 3:
+            return actions
+        tokens: Tensor = self.layers(actions.flatten(2))
+        return tokens + _moments(actions.shape[1], self.width, tokens)
+
+
+def _moments(count: int, width: int, like: Tensor) -> Tensor:
+    """Sines and cosines (count, width) that tell ``count`` frames apart: cross-attention knows no order."""
+    periods = 64 ** torch.linspace(0, 1, width // 2, device=like.device)
+    angles = torch.arange(count, device=like.device)[:, None] / periods
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).to(like.dtype)
+
+
+class NoTokens(nn.Module):
+    """One learnt context token that says nothing: the paper's ablation "null"."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, width))
+
+    def forward(self, robot: Tensor) -> Tensor:
+        """The token (b, 1, width) for anything of batch size b; tokens pass unchanged."""
+        return robot if robot.ndim == 3 else self.token.expand(len(robot), -1, -1)
+
+
 class ContextProcessor(WanAttnProcessor):  # type: ignore[misc]
     """Cross-attention whose first ``image_tokens`` context tokens are the image encoder's, however many follow.
 

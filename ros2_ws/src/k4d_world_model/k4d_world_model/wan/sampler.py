@@ -13,7 +13,8 @@ from k4d_world_model.wan.architecture import MASK_CHANNELS, Architecture
 from k4d_world_model.wan.codec import Codec
 from k4d_world_model.wan.encoding import Encoded
 from k4d_world_model.wan.head import clean_latents
-from k4d_world_model.wan.transformer import REGIONS, RobotWorldTransformer
+from k4d_world_model.wan.robot_region import REGIONS
+from k4d_world_model.wan.transformer import RobotWorldTransformer
 from k4d_world_model.world_model_config import Guidance, SamplingConfig
 
 Scheduler: TypeAlias = FlowMatchEulerDiscreteScheduler | UniPCMultistepScheduler

@@ -1,7 +1,7 @@
 """Kinema4D's transformer: diffusers' Wan transformer, told of the robot by its latents and by context tokens."""
 
 from dataclasses import asdict
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from diffusers import WanTransformer3DModel
@@ -10,40 +10,23 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from k4d_world_model.wan.architecture import MASK_CHANNELS, Architecture, RobotTokenSize
+from k4d_world_model.wan.architecture import MASK_CHANNELS, NUMBERS, Architecture, RobotTokenSize
 from k4d_world_model.wan.hints import Hints
 from k4d_world_model.wan.object_motion import ObjectMotion
+from k4d_world_model.wan.robot_region import region_of
 from k4d_world_model.wan.robot_shade import RobotShade
-from k4d_world_model.wan.robot_tokens import ContextProcessor, DomainPatchEmbedding, RobotTokens, SharedRotaryEmbedding
+from k4d_world_model.wan.robot_tokens import (
+    ActionTokens,
+    ContextProcessor,
+    DomainPatchEmbedding,
+    NoTokens,
+    RobotTokens,
+    SharedRotaryEmbedding,
+)
 from k4d_world_model.wan.surface_fill import SurfaceFill
 
 # Tokens that a ViT-H/14 gives for one picture: 16 x 16 patches and one for all.
 IMAGE_TOKENS = 257
-
-
-class Region(NamedTuple):
-    """Where the robot enters the latents: from which latent frame on, and whether in the left and the right half."""
-
-    first_frame: int
-    left: bool
-    right: bool
-
-    @property
-    def halves(self) -> int:
-        """How many halves it covers."""
-        return self.left + self.right
-
-
-# As published for the first two; the paper's ablations accordingly. None: told by tokens alone, or not at all.
-REGIONS: dict[str, Region | None] = {
-    "robot_rgb_and_pointmap": Region(1, left=True, right=True),
-    "robot_pointmap": Region(0, left=False, right=True),
-    "robot_rgb": Region(0, left=True, right=False),
-    "robot_mask": Region(1, left=True, right=True),
-    "robot_depth": Region(0, left=False, right=True),
-    "actions": None,
-    "none": None,
-}
 
 
 class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
@@ -80,6 +63,7 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
         light_grid: int = 0,
         continues_surfaces: bool = False,
         moves_objects: bool = False,
+        robot_in_both_halves: bool = False,
     ) -> None:
         width = num_attention_heads * attention_head_dim
         in_channels = (1 + reads_noise) * latent_channels + MASK_CHANNELS
@@ -100,7 +84,7 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
             added_kv_proj_dim=width if image_dim else None,
             rope_max_seq_len=rope_max_seq_len,
         )
-        self.region = REGIONS[condition]
+        self.region = region_of(condition, in_both_halves=robot_in_both_halves)
         self.rope = SharedRotaryEmbedding(attention_head_dim, patch_size, rope_max_seq_len)
         self.patch_embedding = DomainPatchEmbedding(in_channels, width, patch_size)
         self.condition_embedder.text_embedder = self._robot_embedder(width)
@@ -119,7 +103,7 @@ class RobotWorldTransformer(WanTransformer3DModel):  # type: ignore[misc]
 
     def _robot_embedder(self, width: int) -> nn.Module:
         config = self.config
-        if config.condition == "actions":
+        if config.condition in NUMBERS:
             return ActionTokens(config.action_size, width)
         if self.region is None:
             return NoTokens(width)
@@ -214,34 +198,6 @@ def _everywhere(belief: Tensor, output: Tensor) -> Tensor:
     return channels[..., None, None].expand(-1, -1, -1, *output.shape[3:])
 
 
-class ActionTokens(nn.Module):
-    """One context token a frame of ``action_size`` numbers: the paper's ablation "emb."."""
-
-    def __init__(self, action_size: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(action_size, width), nn.SiLU(), nn.Linear(width, width))
-        self.width = width
-
-    def forward(self, actions: Tensor) -> Tensor:
-        """Tokens (b, n, width) of actions (b, n, action_size, 1, 1); tokens pass unchanged."""
-        if actions.ndim == 3:
-            return actions
-        tokens: Tensor = self.layers(actions.flatten(2))
-        return tokens
-
-
-class NoTokens(nn.Module):
-    """One learnt context token that says nothing: the paper's ablation "null"."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.token = nn.Parameter(torch.zeros(1, 1, width))
-
-    def forward(self, robot: Tensor) -> Tensor:
-        """The token (b, 1, width) for anything of batch size b; tokens pass unchanged."""
-        return robot if robot.ndim == 3 else self.token.expand(len(robot), -1, -1)
-
-
 def build_transformer(architecture: Architecture, out_channels: int) -> RobotWorldTransformer:
     """An untrained transformer of the architecture. The head says how many ``out_channels`` it needs."""
     size = asdict(architecture.transformer)
@@ -259,5 +215,6 @@ def build_transformer(architecture: Architecture, out_channels: int) -> RobotWor
         light_grid=architecture.light_grid,
         continues_surfaces=architecture.continues_surfaces,
         moves_objects=architecture.moves_objects,
+        robot_in_both_halves=architecture.robot_in_both_halves,
     )
     return transformer

@@ -30,7 +30,7 @@ def blended(prior: Tensor, robot: Tensor, output: Tensor) -> Tensor:
     """
     pixels = output.shape[1] - sum(_MAPS)
     given = rearrange(output[:, :pixels], "b (g n) ... -> b g n ...", g=_C + 1)
-    of_prior, of_robot, own = output[:, pixels:].split(_MAPS, dim=1)
+    of_prior, of_robot, own = torch.split(output[:, pixels:], list(_MAPS), dim=1)
     scene = prior + rearrange(given[:, :_C] + _mapped(of_prior, prior), "b c n ... -> b (c n) ...")
     told = torch.zeros_like(given)
     if robot.shape[2:] == prior.shape[2:]:

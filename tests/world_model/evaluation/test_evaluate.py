@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from k4d_world_model.cli import evaluate as program
+from k4d_world_model.dataset.building.episode_work import failed
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.errors import EvaluationError, PredictionError, RejectedEpisodeError
 from k4d_world_model.evaluation import episode_scoring
@@ -71,7 +72,7 @@ def test_the_report_says_what_the_evaluation_found(models: dict[str, FakeModel],
 def test_what_is_done_is_not_done_again(models: dict[str, FakeModel], settings: Make) -> None:
     first = evaluate(settings("better.yaml", "worse.yaml"))
     again = evaluate(settings("better.yaml", "worse.yaml"))
-    assert [outcome.kind for outcome in (*first.outcomes, *again.outcomes)] == ["scored", "kept"]
+    assert [outcome.kind for outcome in (*first.outcomes, *again.outcomes)] == ["written", "kept"]
     assert (again.records, again.data_sha256) == (first.records, first.data_sha256)
     assert models["better"].predicted == 1
     # Killed between two entrants of an episode: only what is missing is predicted.
@@ -133,7 +134,7 @@ def test_rejected_episodes_are_told(
     monkeypatch.setattr(episode_scoring, "of_split", lambda *_: part)
     evaluation = evaluate(settings("better.yaml", episodes=2))
     assert [(o.episode_id, o.kind, o.reason) for o in evaluation.outcomes] == [
-        ("bad", "rejected", "it is too short"), ("good", "scored", ""),
+        ("bad", "rejected", "it is too short"), ("good", "written", ""),
     ]  # fmt: skip
     assert written(evaluation, settings("better.yaml").out)["rejected"] == [
         {"episode": "bad", "reason": "it is too short"}
@@ -147,7 +148,7 @@ def test_ray_is_handed_every_episode(
 ) -> None:
     asked: list[object] = []
 
-    def on_ray(work: Any, tasks: Any, address: str, cores: int, failed: Any) -> Iterator[Any]:
+    def on_ray(work: Any, tasks: Any, address: str, cores: int) -> Iterator[Any]:
         asked.extend([address, [task.episode_id for task in tasks], pickle.loads(pickle.dumps(tasks)) == tasks])  # noqa: S301
         yield work(tasks[0])
         yield failed(tasks[1], "its worker died")
@@ -157,7 +158,7 @@ def test_ray_is_handed_every_episode(
     ids = [outcome.episode_id for outcome in evaluation.outcomes]
     assert asked == ["local", ids, True]
     assert [(outcome.kind, outcome.reason) for outcome in evaluation.outcomes] == [
-        ("scored", ""), ("failed", "its worker died"),
+        ("written", ""), ("failed", "its worker died"),
     ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from k4d_world_model.policy_evaluation.diffusion.network import PolicyNetwork, S
 from k4d_world_model.policy_evaluation.diffusion.tool_goals import TOOL_NUMBERS, tool_goal, tool_numbers
 from k4d_world_model.policy_evaluation.diffusion.training import PolicyTrainingConfig, StepReport, train_policy
 from k4d_world_model.policy_evaluation.diffusion_policy import DiffusionPolicy, DiffusionPolicyConfig
+from k4d_world_model.policy_evaluation.opening import policy_identity
 from k4d_world_model.policy_evaluation.policy import Briefing, Observation
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -96,6 +97,20 @@ def test_a_checkpoint_keeps_the_network_and_refuses_another(tmp_path: Path, netw
         (tmp_path / "architecture.json").write_text(text.replace('"blocks": 1', change))
         with pytest.raises(CheckpointError, match=message):
             load_policy(tmp_path)
+
+
+def test_a_policy_is_known_by_its_file_and_its_weights(tmp_path: Path, network: PolicyNetwork) -> None:
+    described = tmp_path / "policy.yaml"
+    described.write_text("{name: learnt, checkpoint: weights}\n")
+    save_policy(tmp_path / "weights", network, {"steps": "3"})
+    known = [policy_identity(f"diffusion:{described}"), policy_identity(f"diffusion:{described}")]
+    save_policy(tmp_path / "weights", network, {"steps": "4"})
+    known.append(policy_identity(f"diffusion:{described}"))
+    described.write_text("{name: learnt, checkpoint: weights, executed: 2}\n")
+    known.append(policy_identity(f"diffusion:{described}"))
+    assert known[0] == known[1]
+    assert len(set(known)) == 3
+    assert policy_identity("scripted:0.03") == ""
 
 
 def made_up(episodes: int, frames: int) -> Demonstrations:

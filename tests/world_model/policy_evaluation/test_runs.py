@@ -157,6 +157,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert agree(tmp_path / "new", {"version": 1, "set_up.b.seed": 4}) != digest  # another set-up may come later
     with pytest.raises(PolicyRunError, match=r"set_up\.a\.seed was 3 and is 5 now"):
         agree(tmp_path / "new", {"version": 1, "set_up.a.seed": 5})
+    agree(tmp_path / "new", {"version": 1, "policy.learnt_0.1": "abc"})
+    agree(tmp_path / "new", {"version": 1, "policy.learnt_0.2": "abd"})  # another policy may come later
+    with pytest.raises(PolicyRunError, match=r"policy\.learnt_0\.1 was 'abc' and is 'xyz' now"):
+        agree(tmp_path / "new", {"version": 1, "policy.learnt_0.1": "xyz"})
 
 
 def test_runs_start_alike_in_both_worlds_and_with_nothing_of_the_simulator(

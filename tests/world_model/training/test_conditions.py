@@ -9,13 +9,14 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import default_collate
 
+from k4d_world_model.content_hash import content_hash
 from k4d_world_model.errors import TrainingError
 from k4d_world_model.training.config import AugmentationSettings, LossSettings
 from k4d_world_model.training.data import DataSettings
 from k4d_world_model.training.learner import Learner
 from k4d_world_model.training.order import NOISE
 from k4d_world_model.training.pixel_clips import encoded_pixels
-from k4d_world_model.training.train import RunSettings, _hash, train
+from k4d_world_model.training.train import RunSettings, train
 from k4d_world_model.wan.codec import PixelCodec
 from k4d_world_model.wan.head import head_channels
 from k4d_world_model.wan.transformer import build_transformer
@@ -52,7 +53,7 @@ def test_a_run_may_learn_from_some_of_the_clips(dataset, tmp_path) -> None:
     train(steps(CONFIG, 1), RunSettings(data, tmp_path / "out"), lambda _: None)
     names = sorted(path.name for path in (tmp_path / "clips").glob("*/*/*.safetensors"))
     state = json.loads((tmp_path / "out" / "checkpoints" / "step_00000001" / "state.json").read_text())
-    pairs = {_hash(pair) for pair in itertools.permutations(names, 2)}
+    pairs = {content_hash(pair) for pair in itertools.permutations(names, 2)}
     assert len(names) > 2
     assert state["data"] in pairs
     with pytest.raises(TrainingError, match="at least one clip to train on, got 0"):

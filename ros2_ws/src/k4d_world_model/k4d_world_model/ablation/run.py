@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -14,12 +13,14 @@ from k4d_world_model.ablation.config import Ablation, Variant
 from k4d_world_model.ablation.figures import FIGURES, figures_of
 from k4d_world_model.ablation.held_out_clips import HeldOutClip
 from k4d_world_model.ablation.pointmap_noise import PointmapNoise, disturbed
+from k4d_world_model.content_hash import content_hash
 from k4d_world_model.dataset.building.split_lists import read_split
 from k4d_world_model.dataset.layout import NativeLayout, dataset_root
 from k4d_world_model.errors import AblationError
 from k4d_world_model.rollout import Rollout
 from k4d_world_model.training.data import DataSettings, OnPreparing
 from k4d_world_model.training.train import OnProgress, RunSettings, train
+from k4d_world_model.whole_files import write_whole
 from k4d_world_model.world_model import WorldModel, open_world_model
 
 TRAINED, SCORES = "trained.json", "scores.json"
@@ -83,7 +84,7 @@ def train_run(run: Run, settings: SweepSettings, on_progress: OnProgress, on_pre
     config = run.ablation.training(variant, run.seed)
     roots = settings.roots(variant.data)
     listed = [(root.resolve().name, read_split(NativeLayout(dataset_root(root)), "train")) for root in roots]
-    told = {"training": _hash(asdict(config)), "learnt_from": _hash(listed), "clips": variant.clips}
+    told = {"training": content_hash(asdict(config)), "learnt_from": content_hash(listed), "clips": variant.clips}
     done = _read(folder / TRAINED)
     if done is not None:
         if {name: done[name] for name in told} != told:
@@ -105,7 +106,7 @@ def score_run(run: Run, settings: SweepSettings, clips: Sequence[HeldOutClip]) -
     needed += [run.of(run.variant.points_by)] if run.variant.points_by else []
     learnt = [[trained_facts(one, settings)[name] for name in ("training", "learnt_from", "clips")] for one in needed]
     judged = [[clip.data, clip.episode_id] for clip in clips]
-    protocol = _hash([list(FIGURES), judged, asdict(run.variant.noise), learnt])
+    protocol = content_hash([list(FIGURES), judged, asdict(run.variant.noise), learnt])
     known = run.scores(settings.out)
     if known is not None and known["protocol"] == protocol:
         return known
@@ -148,10 +149,6 @@ def _number(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
-def _hash(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
 def _read(path: Path) -> dict[str, Any] | None:
     """The content of a file, None where there is none. Raises AblationError naming a damaged one."""
     try:
@@ -165,8 +162,4 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """The file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(partial, path)
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())

@@ -10,8 +10,8 @@ import tyro
 from tqdm import tqdm
 
 from k4d_kinematics.errors import KinematicsError
+from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.errors import WorldModelError
-from k4d_world_model.evaluation.episode_scoring import Outcome
 from k4d_world_model.evaluation.evaluate import Evaluation, evaluate
 from k4d_world_model.evaluation.evaluation_settings import EvaluationSettings
 from k4d_world_model.evaluation.joining import joined, read_evaluation

@@ -27,7 +27,8 @@ class Arguments:
 
     Writes a row (and a video) for every run, then runs.csv, summary.json, report.md and videos of disagreements. It may
     be stopped or killed at any moment: the same command goes on with what is missing; with --report-only it only writes
-    what is told of the runs so far. Policies: scripted[:NOISE in metres], replay[:SIGMA in action units].
+    what is told of the runs so far. Policies: scripted[:NOISE in metres], replay[:SIGMA in action units], and
+    diffusion:YAML or remote:YAML as in config/policies.
 
     Example: k4d-evaluate-policy --policies scripted scripted:0.03 --runs 2 --out out/policies
     """
@@ -59,7 +60,7 @@ class Arguments:
     videos: bool = True
     """Whether to keep footage; without it there are no videos of disagreements."""
     workers: int = 1
-    """Processes of this machine."""
+    """Processes of this machine; with --ray local the cores of its cluster."""
     ray: str = ""
     """Ray cluster: its HOST:PORT, "auto" for the one that this machine is part of, "local" to start one here."""
     cache: Path | None = None

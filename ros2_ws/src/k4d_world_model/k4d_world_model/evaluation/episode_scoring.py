@@ -5,11 +5,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
 
 from k4d_kinematics import configured_robot
 from k4d_kinematics.errors import KinematicsError
 from k4d_kinematics.pictures import write_png
+from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.episode import EpisodeInfo
 from k4d_world_model.errors import EvaluationError, RejectedEpisodeError, WorldModelError
 from k4d_world_model.evaluation.entrants import Entrant, ModelEntrant, open_entrants
@@ -39,16 +39,6 @@ class ScoringTask:
     domain: str
     episode_id: str
     drawn: bool
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one episode: "kept" when all records were there, "scored", "rejected" by its source, or "failed"
-    with the ``reason``."""
-
-    episode_id: str
-    kind: Literal["kept", "scored", "rejected", "failed"]
-    reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +79,10 @@ def open_bench(settings: EvaluationSettings) -> Bench:
 
 
 def score_episode(task: ScoringTask) -> Outcome:
-    """What became of the episode. Raises nothing: this is the edge of a worker, where any error is a reason."""
+    """What became of the episode: "kept" when all its records were there, "written", or why there are none.
+
+    Raises nothing: this is the edge of a worker, where any error is a reason.
+    """
     try:
         return _score(task, open_bench(task.settings))
     except RejectedEpisodeError as error:
@@ -124,7 +117,7 @@ def _score(task: ScoringTask, bench: Bench) -> Outcome:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, comparison_sheet(truth, [prediction for _, prediction in predictions]))
     _write_records(task, bench, episode.info, truth, predictions)
-    return Outcome(task.episode_id, "scored")
+    return Outcome(task.episode_id, "written")
 
 
 def _write_records(

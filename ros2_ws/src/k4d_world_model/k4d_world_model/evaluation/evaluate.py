@@ -2,19 +2,21 @@
 
 import json
 import os
-import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from k4d_world_model.content_hash import content_hash
+from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.building.manifest import Value
 from k4d_world_model.dataset.building.ray_workers import run_on_ray
 from k4d_world_model.errors import EvaluationError
 from k4d_world_model.evaluation.episode_record import TRUTH, EpisodeRecord, read_record, record_path
-from k4d_world_model.evaluation.episode_scoring import Bench, Outcome, ScoringTask, open_bench, score_episode
+from k4d_world_model.evaluation.episode_scoring import Bench, ScoringTask, open_bench, score_episode
 from k4d_world_model.evaluation.evaluation_settings import EvaluationSettings
-from k4d_world_model.evaluation.protocol import check_same, hash_of, protocol_of
+from k4d_world_model.evaluation.protocol import check_same, protocol_of
+from k4d_world_model.whole_files import write_whole
 
 PROTOCOL_NAME = "protocol.json"
 Watch = Callable[[Iterator[Outcome], int], Iterable[Outcome]]
@@ -38,12 +40,12 @@ class Evaluation:
     @property
     def protocol_sha256(self) -> str:
         """Of the settings."""
-        return hash_of(self.protocol)
+        return content_hash(self.protocol)
 
     @property
     def data_sha256(self) -> str:
         """Of what the truth really held, episode by episode."""
-        return hash_of({record.episode.episode_id: record.truth_sha256 for record in self.truth})
+        return content_hash({record.episode.episode_id: record.truth_sha256 for record in self.truth})
 
 
 def unwatched(outcomes: Iterator[Outcome], total: int) -> Iterable[Outcome]:
@@ -63,18 +65,14 @@ def evaluate(settings: EvaluationSettings, *, ray: str = "", watch: Watch = unwa
     protocol = protocol_of(settings, bench.read_frames, bench.size, _episode_ids(bench), bench.judges.weights)
     _begin(settings.out, protocol)
     tasks = [
-        ScoringTask(settings, hash_of(protocol), domain, episode_id, k < settings.sheets)
+        ScoringTask(settings, content_hash(protocol), domain, episode_id, k < settings.sheets)
         for domain, held_out in bench.domains.items()
         for k, episode_id in enumerate(held_out.episode_ids)
     ]
-    if ray:
-        running: Iterator[Outcome] = run_on_ray(score_episode, tasks, ray, len(os.sched_getaffinity(0)), _failed)
-    else:
-        running = (score_episode(task) for task in tasks)
-    with closing(running):  # type: ignore[type-var]
+    with closing(_outcomes(tasks, ray)) as running:
         by_id = {outcome.episode_id: outcome for outcome in watch(running, len(tasks))}
     outcomes = tuple(by_id[task.episode_id] for task in tasks)
-    done = [outcome.episode_id for outcome in outcomes if outcome.kind in ("kept", "scored")]
+    done = [outcome.episode_id for outcome in outcomes if outcome.kind in ("kept", "written")]
     if not done:
         raise EvaluationError(f"no episode could be scored: {_reasons(outcomes)}")
     entrants = tuple(entrant.name for entrant in bench.entrants)
@@ -126,18 +124,17 @@ def _begin(out: Path, protocol: dict[str, Value]) -> None:
             raise EvaluationError(f"{path}: cannot be read as JSON: {error}") from error
         check_same(before, protocol, f"{out} was begun otherwise, choose another folder")
         return
-    out.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    staged.write_text(json.dumps(protocol, indent=1, sort_keys=True) + "\n")
-    staged.replace(path)
+    write_whole(path, (json.dumps(protocol, indent=1, sort_keys=True) + "\n").encode())
 
 
 def _records(out: Path, name: str, episode_ids: list[str]) -> tuple[EpisodeRecord, ...]:
     return tuple(read_record(record_path(out, name, episode_id)) for episode_id in episode_ids)
 
 
-def _failed(task: ScoringTask, reason: str) -> Outcome:
-    return Outcome(task.episode_id, "failed", reason)
+def _outcomes(tasks: Sequence[ScoringTask], ray: str) -> Generator[Outcome]:
+    if ray:
+        return run_on_ray(score_episode, tasks, ray, len(os.sched_getaffinity(0)))
+    return (score_episode(task) for task in tasks)
 
 
 def _reasons(outcomes: Iterable[Outcome]) -> str:

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.errors import EvaluationError
 from k4d_world_model.evaluation.episode_record import TRUTH, EpisodeRecord, read_record, record_path
-from k4d_world_model.evaluation.episode_scoring import Outcome
 from k4d_world_model.evaluation.evaluate import Evaluation
 from k4d_world_model.evaluation.protocol import check_same
 from k4d_world_model.evaluation.report import JSON_NAME

@@ -1,11 +1,10 @@
 """Under which conditions figures were measured: only those of one protocol may be compared."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from k4d_world_model.content_hash import content_hash
 from k4d_world_model.dataset.building.build_settings import source_settings
 from k4d_world_model.dataset.building.manifest import Value, differences, read_manifest
 from k4d_world_model.dataset.layout import NativeLayout
@@ -46,7 +45,7 @@ def protocol_of(
         "height": size[1],
         "width": size[2],
         "seed": settings.seed,
-        "episodes": hash_of(sorted(episode_ids)),
+        "episodes": content_hash(sorted(episode_ids)),
         **{f"weights.{name}": value for name, value in weights.items()},
         **{f"version.{name}": _version(name) for name in _PACKAGES},
     }
@@ -55,11 +54,6 @@ def protocol_of(
     for root in settings.data:
         values[f"data.{root.name}.{settings.split}"] = _samples_hash(root)
     return values
-
-
-def hash_of(content: object) -> str:
-    """The sha256 of something as JSON with sorted keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def check_same(before: Mapping[str, Value], now: Mapping[str, Value], where: str) -> None:
@@ -71,7 +65,7 @@ def check_same(before: Mapping[str, Value], now: Mapping[str, Value], where: str
 
 def _samples_hash(root: Path) -> str:
     layout = NativeLayout(root)
-    return hash_of({sample.episode_id: sample.sha256 for sample in read_manifest(layout).samples})
+    return content_hash({sample.episode_id: sample.sha256 for sample in read_manifest(layout).samples})
 
 
 def _version(package: str) -> str:

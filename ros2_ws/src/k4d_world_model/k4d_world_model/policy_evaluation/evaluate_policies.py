@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from k4d_kinematics import configured_robot
-from k4d_world_model.dataset.building.episode_work import Outcome, failed
+from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.building.local_workers import run_in_processes
 from k4d_world_model.dataset.building.ray_workers import run_on_ray
 from k4d_world_model.errors import PolicyRunError
 from k4d_world_model.policy_evaluation.evaluation_settings import EvaluationSettings, agree, protocol
-from k4d_world_model.policy_evaluation.opening import open_policy
+from k4d_world_model.policy_evaluation.opening import open_policy, policy_identity
 from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow, read_row, row_path
 from k4d_world_model.policy_evaluation.run_work import RunTask, run_state
 from k4d_world_model.policy_evaluation.set_up import SetUpConfig, read_set_up
@@ -67,7 +67,8 @@ def evaluate_policies(
         if not given or len(set(given)) != unique:
             raise PolicyRunError(f"{what} must be at least one, none twice, got {', '.join(given) or 'none'}")
     weights_sha256 = _checked_model(settings, tuple(configs.values()))
-    values = protocol(settings, weights_sha256, dict(zip(names, configs, strict=True)))
+    identities = dict(zip(policy_names, map(policy_identity, policies), strict=True))
+    values = protocol(settings, weights_sha256, dict(zip(names, configs, strict=True)), identities)
     out.mkdir(parents=True, exist_ok=True)
     digest = agree(out, values)
     cache = None if settings.cache is None else settings.cache.resolve()
@@ -128,7 +129,7 @@ def _checked_model(settings: EvaluationSettings, set_ups: tuple[SetUpConfig, ...
 
 def _outcomes(tasks: Sequence[RunTask], workers: int, ray: str) -> Generator[Outcome]:
     if ray:
-        return run_on_ray(run_state, tasks, ray, workers, failed)
+        return run_on_ray(run_state, tasks, ray, workers)
     if workers > 1:
         return run_in_processes(run_state, tasks, workers)
     return (run_state(task) for task in tasks)

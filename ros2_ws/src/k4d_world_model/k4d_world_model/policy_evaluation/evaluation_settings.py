@@ -1,17 +1,17 @@
 """What policies are evaluated with, and what of it all runs in one folder must agree in."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from k4d_world_model.content_hash import content_hash
 from k4d_world_model.dataset.building.build_settings import flat_settings
 from k4d_world_model.dataset.building.manifest import Value, differences
 from k4d_world_model.errors import PolicyRunError
 from k4d_world_model.policy_evaluation.closed_loop import LoopLimits
 from k4d_world_model.policy_evaluation.imagined_world import Memory
-from k4d_world_model.policy_evaluation.run_row import write_whole
+from k4d_world_model.whole_files import write_whole
 
 PROTOCOL = "protocol.json"
 # Raise it whenever worlds, judge or policies change what a run gives.
@@ -42,8 +42,13 @@ class EvaluationSettings:
             raise PolicyRunError("frames must name at least one number of frames in which the model predicts")
 
 
-def protocol(settings: EvaluationSettings, weights_sha256: str, set_ups: Mapping[str, Path]) -> dict[str, Value]:
-    """All that a run depends on but its policy and seed, flat; of YAML files what they hold."""
+def protocol(
+    settings: EvaluationSettings, weights_sha256: str, set_ups: Mapping[str, Path], policies: Mapping[str, str]
+) -> dict[str, Value]:
+    """All that a run depends on but its seed, flat; of YAML files what they hold.
+
+    ``policies`` are their names with what ``policy_identity`` says of them.
+    """
     values: dict[str, Value] = {
         "version": VERSION,
         "weights_sha256": weights_sha256,
@@ -55,16 +60,16 @@ def protocol(settings: EvaluationSettings, weights_sha256: str, set_ups: Mapping
     }
     for name, path in set_ups.items():
         values |= flat_settings(f"set_up.{name}", path.name, path.parent)
-    return values
+    return values | {f"policy.{name}": identity for name, identity in policies.items() if identity}
 
 
 def protocol_hash(values: Mapping[str, Value]) -> str:
     """Sixteen hexadecimal digits that are equal for equal protocols."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    return content_hash(values)[:16]
 
 
 def agree(root: Path, values: dict[str, Value]) -> str:
-    """The hash of the folder's protocol, which is ``values`` from now on; set-ups that it already has are kept.
+    """The hash of the folder's protocol, which is ``values`` from now on; it keeps set-ups and policies that it has.
 
     Raises PolicyRunError naming every difference when the folder's runs were made by another protocol.
     """
@@ -75,8 +80,8 @@ def agree(root: Path, values: dict[str, Value]) -> str:
             before = json.loads(path.read_bytes())["protocol"]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise PolicyRunError(f"{path}: is no protocol: {error}") from error
-        shared = {_set_up_of(key) for key in values} & {_set_up_of(key) for key in before}
-        old, new = ({k: v for k, v in part.items() if _set_up_of(k) in shared} for part in (before, values))
+        shared = {_part_of(key) for key in values} & {_part_of(key) for key in before}
+        old, new = ({k: v for k, v in part.items() if _part_of(k) in shared} for part in (before, values))
         if changed := differences(old, new):
             raise PolicyRunError(f"{root} holds runs of another protocol: {'; '.join(changed)}; choose another --out")
     elif root.exists() and any(root.iterdir()):
@@ -87,6 +92,8 @@ def agree(root: Path, values: dict[str, Value]) -> str:
     return str(content["hash"])
 
 
-def _set_up_of(key: str) -> str:
-    """The set-up that a key of a protocol belongs to, empty for what all share."""
+def _part_of(key: str) -> str:
+    """The set-up or policy that a key of a protocol belongs to, empty for what all share."""
+    if key.startswith("policy."):
+        return key
     return ".".join(key.split(".")[:2]) if key.startswith("set_up.") else ""

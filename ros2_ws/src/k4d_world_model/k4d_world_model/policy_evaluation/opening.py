@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from k4d_kinematics import ConfiguredRobot, read_configuration
+from k4d_world_model.content_hash import content_hash
+from k4d_world_model.dataset.building.build_settings import flat_settings
 from k4d_world_model.errors import PolicyRunError
+from k4d_world_model.policy_evaluation.diffusion.checkpoint import checkpoint_sha256
 from k4d_world_model.policy_evaluation.diffusion_policy import DiffusionPolicy, DiffusionPolicyConfig
 from k4d_world_model.policy_evaluation.policy import Policy
 from k4d_world_model.policy_evaluation.remote_policy import RemotePolicy, RemotePolicyConfig
@@ -35,6 +38,21 @@ def open_policy(spec: str, robot: ConfiguredRobot) -> Policy:
         return kinds[kind](value)
     except ValueError as error:
         raise PolicyRunError(f"policy {spec!r} cannot be opened: {error}") from error
+
+
+def policy_identity(spec: str) -> str:
+    """The hash of what a policy is beyond what its name says: its file, and its weights; empty where there is no file.
+
+    A server may change its policy without a trace. ``spec`` is one that ``open_policy`` has opened.
+    """
+    kind, _, value = spec.partition(":")
+    path = Path(value)
+    if kind == "remote":
+        return content_hash(flat_settings("policy", path.name, path.parent))
+    if kind == "diffusion":
+        weights = checkpoint_sha256(path.parent / _read(value, DiffusionPolicyConfig).checkpoint)
+        return content_hash([flat_settings("policy", path.name, path.parent), weights])
+    return ""
 
 
 def _read(value: str, schema: type[C]) -> C:

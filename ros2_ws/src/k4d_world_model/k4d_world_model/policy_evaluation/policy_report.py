@@ -15,7 +15,8 @@ from k4d_world_model.policy_evaluation.agreement_figures import (
 )
 from k4d_world_model.policy_evaluation.disagreement_videos import write_disagreements
 from k4d_world_model.policy_evaluation.evaluate_policies import PolicyEvaluation
-from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow, write_whole
+from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow
+from k4d_world_model.whole_files import write_whole
 
 # A failure that leaves the object this near to the target's middle, in metres, is a near miss: twice what is valid.
 NEAR_MISS = 0.1

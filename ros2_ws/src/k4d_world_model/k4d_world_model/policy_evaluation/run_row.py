@@ -2,7 +2,6 @@
 
 import json
 import math
-import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import dacite
 
 from k4d_world_model.errors import PolicyRunError
 from k4d_world_model.policy_evaluation.judge import Verdict
+from k4d_world_model.whole_files import write_whole
 
 WorldName = Literal["truth", "imagined"]
 WORLDS: tuple[WorldName, ...] = ("truth", "imagined")
@@ -72,14 +72,6 @@ def read_row(path: Path) -> RunRow:
         return dacite.from_dict(RunRow, content, dacite.Config(strict=True))
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, dacite.DaciteError) as error:
         raise PolicyRunError(f"{path}: is no run, remove it to have it done again: {error}") from error
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that others see it as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    staged.write_bytes(data)
-    staged.replace(path)
 
 
 def _is_nan(value: object) -> bool:

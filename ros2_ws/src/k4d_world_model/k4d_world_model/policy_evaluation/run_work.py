@@ -22,10 +22,11 @@ from k4d_world_model.policy_evaluation.opening import open_policy
 from k4d_world_model.policy_evaluation.policy import Briefing, Policy
 from k4d_world_model.policy_evaluation.recording import recorded_targets
 from k4d_world_model.policy_evaluation.replay_policy import ReplayPolicy
-from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow, WorldName, row_path, write_row, write_whole
+from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow, WorldName, row_path, write_row
 from k4d_world_model.policy_evaluation.set_up import read_set_up
 from k4d_world_model.policy_evaluation.simulated_world import SimulatedStage, SimulatedWorld
 from k4d_world_model.policy_evaluation.world import Footage, RunStart
+from k4d_world_model.whole_files import write_whole
 from k4d_world_model.world_model import WorldModel, open_world_model
 
 VIDEO_CRF = 18

@@ -1,7 +1,5 @@
 """A training run from its preset to a model that can be opened, in as many parts as it takes."""
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
+from k4d_world_model.content_hash import content_hash
 from k4d_world_model.errors import TrainingError
 from k4d_world_model.training.checkpoints import Checkpoints, RunState, read_state
 from k4d_world_model.training.config import StageSettings, TrainingConfig
@@ -112,7 +111,7 @@ class _Run:
         self.saved_step = self.state.step
 
     def _starting_state(self) -> RunState:
-        data = _hash(self.clips.names())
+        data = content_hash(self.clips.names())
         fresh = RunState(0, 0, 0.0, self.config.seed, data, _settings_hash(self.config))
         latest = self.checkpoints.latest()
         if latest is None:
@@ -215,8 +214,4 @@ def _settings_hash(config: TrainingConfig) -> str:
     kept = {
         name: value for name, value in asdict(config).items() if name not in ("budget", "loader_workers", "sampling")
     }
-    return _hash(kept)
-
-
-def _hash(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return content_hash(kept)

@@ -11,7 +11,7 @@ from pathlib import Path
 from k4d_world_model.dataset.building.build_lock import build_lock
 from k4d_world_model.dataset.building.build_report import BuildReport, ReportedEpisode, write_report
 from k4d_world_model.dataset.building.build_settings import BuildSettings, identity, program_versions
-from k4d_world_model.dataset.building.episode_work import EpisodeTask, Outcome, build_episode, failed
+from k4d_world_model.dataset.building.episode_work import EpisodeTask, Outcome, build_episode
 from k4d_world_model.dataset.building.local_workers import run_in_processes
 from k4d_world_model.dataset.building.manifest import (
     Manifest,
@@ -152,7 +152,7 @@ def _tasks(
 def _outcomes(tasks: Sequence[EpisodeTask], settings: BuildSettings, watch: Watch) -> list[Outcome]:
     """All outcomes. Raises DatasetError as soon as the disk is full."""
     if settings.ray:
-        running = run_on_ray(build_episode, tasks, settings.ray, settings.worker_count, failed)
+        running = run_on_ray(build_episode, tasks, settings.ray, settings.worker_count)
     else:
         running = run_in_processes(build_episode, tasks, settings.worker_count)
     outcomes: list[Outcome] = []

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
 
-from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS, Outcome, Task
+from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS, Outcome, Task, failed
 
 _SECONDS_TO_DIE = 10.0
 
@@ -43,7 +43,7 @@ def run_in_processes(work: Callable[[T], Outcome], tasks: Sequence[T], workers: 
                     waiting.appendleft(task)
                 else:
                     reason = f"its worker process died {ATTEMPTS} times, at last with exit code {worker.exit_code}"
-                    yield Outcome(task.episode_id, "failed", reason)
+                    yield failed(task, reason)
     finally:
         for worker in crew:
             worker.stop()

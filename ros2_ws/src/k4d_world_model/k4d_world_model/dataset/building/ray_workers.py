@@ -9,56 +9,50 @@ from itertools import islice
 from types import ModuleType
 from typing import Any, TypeVar
 
-from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS
+from k4d_world_model.dataset.building.episode_work import ATTEMPTS, THREAD_CAPS, Outcome, Task, failed
 from k4d_world_model.errors import DatasetError
 
 LOCAL = "local"
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+T = TypeVar("T", bound=Task)
 
 # Tasks handed to Ray per core: enough that no core waits for the next, few enough to stop soon.
 _TASKS_PER_CORE = 2
 _SECONDS_TO_ANSWER = 10.0
 
 
-def run_on_ray(
-    work: Callable[[Task], Result],
-    tasks: Sequence[Task],
-    address: str,
-    cores: int,
-    failed: Callable[[Task, str], Result],
-) -> Generator[Result]:
-    """The result of every task, in the order in which they end; one core per task.
+def run_on_ray(work: Callable[[T], Outcome], tasks: Sequence[T], address: str, cores: int) -> Generator[Outcome]:
+    """The outcome of every task, in the order in which they end; one core per task.
 
     ``address`` is a cluster's, as ``ray.init`` takes it, or "local" for one on ``cores`` cores of this machine that
-    lives as long as the iterator. A task whose worker died is begun anew; after ATTEMPTS deaths its result is
-    ``failed(task, reason)``.
+    lives as long as the iterator. A task whose worker died is begun anew; after ATTEMPTS deaths it has
+    failed.
     Raises DatasetError when Ray is not installed or there is no cluster at the address.
     """
     ray = _imported_ray()
     with _cluster(ray, address, cores):
         remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(work)
         waiting = iter(tasks)
-        pending: dict[Any, Task] = {}
+        pending: dict[Any, T] = {}
         while True:
             room = int(_TASKS_PER_CORE * ray.cluster_resources()["CPU"]) - len(pending)
             pending.update({remote.remote(task): task for task in islice(waiting, max(room, 0))})
             if not pending:
                 return
             (ended,), _ = ray.wait(list(pending), num_returns=1)
-            yield _result(ray, ended, pending.pop(ended), failed)
+            yield _outcome(ray, ended, pending.pop(ended))
 
 
-def _result(ray: ModuleType, reference: Any, task: Task, failed: Callable[[Task, str], Result]) -> Result:
+def _outcome(ray: ModuleType, reference: Any, task: Task) -> Outcome:
     try:
-        result: Result = ray.get(reference)
+        outcome = ray.get(reference)
     except ray.exceptions.RayError as error:
         first_line = str(error).strip().partition("\n")[0]
         return failed(
             task, f"its worker died in each of {ATTEMPTS} attempts, at last by {type(error).__name__}: {first_line}"
         )
-    return result
+    assert isinstance(outcome, Outcome)
+    return outcome
 
 
 @contextmanager

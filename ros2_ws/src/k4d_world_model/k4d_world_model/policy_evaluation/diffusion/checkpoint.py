@@ -1,5 +1,6 @@
 """A diffusion policy on disk: what its numbers mean, and its weights as safetensors."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -35,6 +36,14 @@ def save_policy(folder: Path, network: PolicyNetwork, metadata: Mapping[str, str
     partial = folder / f".{WEIGHTS}.partial"
     save_file(state, partial, dict(metadata))
     os.replace(partial, folder / f"{WEIGHTS}.safetensors")
+
+
+def checkpoint_sha256(folder: Path) -> str:
+    """Of all files that ``save_policy`` writes."""
+    digest = hashlib.sha256()
+    for name in (ARCHITECTURE, f"{WEIGHTS}.safetensors"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
 
 
 def load_policy(folder: Path, device: torch.device | str = "cpu") -> PolicyNetwork:

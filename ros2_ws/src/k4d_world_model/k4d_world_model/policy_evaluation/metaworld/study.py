@@ -9,7 +9,7 @@ from pathlib import Path
 from k4d_world_model.errors import MetaWorldError
 from k4d_world_model.policy_evaluation.agreement_figures import Share, mean_maximum_rank_violation, pearson
 from k4d_world_model.policy_evaluation.metaworld.process import MetaWorldProcess, Trial, TrialResult
-from k4d_world_model.policy_evaluation.run_row import write_whole
+from k4d_world_model.whole_files import write_whole
 
 Watch = Callable[[Iterable[Trial], int], Iterable[Trial]]
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,24 @@ def test_the_same_command_goes_on_with_what_is_missing(
     assert [row.invalid for row in again.rows] == [row.invalid for row in before.rows]
     assert again.protocol_hash == before.protocol_hash
     assert not list(out.rglob(".*.json.*"))
+
+
+def test_workers_of_a_cluster_make_the_same_runs(
+    evaluated: tuple[PolicyEvaluation, Path], set_up: Path, settings: EvaluationSettings, tmp_path: Path
+) -> None:
+    on_ray = evaluate_policies(["replay"], [set_up], 1, tmp_path / "out", settings, ray="local")
+    assert [row.world for row in on_ray.rows] == ["truth", "imagined"]
+    assert [replace(row, seconds=0.0) for row in on_ray.rows] == [
+        replace(row, seconds=0.0) for row in evaluated[0].rows if row.policy == "replay_0"
+    ]
+
+
+def test_a_policy_of_a_file_is_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert opening.placed("remote:far/away.yaml") == f"remote:{tmp_path}/far/away.yaml"
+    assert [opening.placed(spec) for spec in ("scripted:0.03", "replay", "diffusion:")] == [
+        "scripted:0.03", "replay", "diffusion:",
+    ]  # fmt: skip
 
 
 def test_another_protocol_is_refused_by_name(

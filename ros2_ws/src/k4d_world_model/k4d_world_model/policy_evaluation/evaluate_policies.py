@@ -11,7 +11,7 @@ from k4d_world_model.dataset.building.local_workers import run_in_processes
 from k4d_world_model.dataset.building.ray_workers import run_on_ray
 from k4d_world_model.errors import PolicyRunError
 from k4d_world_model.policy_evaluation.evaluation_settings import EvaluationSettings, agree, protocol
-from k4d_world_model.policy_evaluation.opening import open_policy, policy_identity
+from k4d_world_model.policy_evaluation.opening import open_policy, placed, policy_identity
 from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow, read_row, row_path
 from k4d_world_model.policy_evaluation.run_work import RunTask, run_state
 from k4d_world_model.policy_evaluation.set_up import SetUpConfig, read_set_up
@@ -73,8 +73,9 @@ def evaluate_policies(
     digest = agree(out, values)
     cache = None if settings.cache is None else settings.cache.resolve()
     settings = replace(settings, model=settings.model.resolve(), cache=cache)  # workers may start elsewhere
+    specs = tuple(map(placed, policies))
     tasks = [
-        RunTask(f"{config.name}_{seed}", str(out.resolve()), str(path), config.name, seed, tuple(policies), settings)
+        RunTask(f"{config.name}_{seed}", str(out.resolve()), str(path), config.name, seed, specs, settings)
         for k in range(0 if report_only else runs)
         for path, config in configs.items()
         for seed in (config.seed + k,)

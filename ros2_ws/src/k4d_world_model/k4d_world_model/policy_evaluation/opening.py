@@ -17,6 +17,8 @@ from k4d_world_model.policy_evaluation.scripted_policy import ScriptedPolicy
 
 C = TypeVar("C")
 
+_OF_FILES = ("diffusion", "remote")
+
 
 def open_policy(spec: str, robot: ConfiguredRobot) -> Policy:
     """The policy that ``KIND`` or ``KIND:VALUE`` names.
@@ -38,6 +40,12 @@ def open_policy(spec: str, robot: ConfiguredRobot) -> Policy:
         return kinds[kind](value)
     except ValueError as error:
         raise PolicyRunError(f"policy {spec!r} cannot be opened: {error}") from error
+
+
+def placed(spec: str) -> str:
+    """The same policy for whoever works in another folder: ``KIND:YAML`` with the whole path."""
+    kind, _, value = spec.partition(":")
+    return f"{kind}:{Path(value).resolve()}" if kind in _OF_FILES and value else spec
 
 
 def policy_identity(spec: str) -> str:

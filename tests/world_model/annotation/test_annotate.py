@@ -128,7 +128,7 @@ def test_the_command_line(
     printed = capsys.readouterr().out
     assert "FAILED  run_1: " in printed
     assert "no weights" in printed
-    for wrong in ([], ["--command", command, "--sam2", tmp_path], ["--command", "'unclosed"]):
+    for wrong in ([], ["--command", command, "--sam", tmp_path], ["--command", "'unclosed"]):
         assert run(monkeypatch, dataset.root, "--out", tmp_path / "third", *wrong) == 1
         assert "k4d-annotate: " in capsys.readouterr().err
     assert not (tmp_path / "third").exists()
@@ -138,8 +138,8 @@ def test_sam_2_from_the_command_line(
     dataset: NativeLayout, sam2_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = NativeLayout(tmp_path / "out")
-    code = run(monkeypatch, dataset.root, "--out", out.root, "--sam2", sam2_folder, "--points", 6, 5, 8, 4)
+    code = run(monkeypatch, dataset.root, "--out", out.root, "--sam", sam2_folder, "--points", 6, 5, 8, 4)
     assert code == 0
     assert list_samples(out) == ("run_0", "run_1", "run_2")
     assert read_sample(out, "run_0").robot_mask.any()
-    assert json.loads(out.manifest.read_text())["settings"]["annotation.tool"].startswith("SAM 2 tiny from Sam2Prompt(")
+    assert json.loads(out.manifest.read_text())["settings"]["annotation.tool"].startswith("SAM 2 tiny from SamPrompt(")

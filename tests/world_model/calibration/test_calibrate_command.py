@@ -13,7 +13,7 @@ from k4d_kinematics import Camera, Renderer, se3
 from k4d_kinematics.errors import CalibrationError
 from k4d_world_model.calibration import recorded_calibration
 from k4d_world_model.calibration.segmented_masks import robot_prompt, segmented_masks
-from k4d_world_model.dataset.annotation.sam2 import Sam2Annotator
+from k4d_world_model.dataset.annotation.sam import SamAnnotator
 
 from .conftest import HEIGHT, LENS, PINHOLE, T_BASE_CAM, WIDTH, Lab, error_m
 
@@ -63,7 +63,7 @@ def test_sam_2_is_shown_the_robot_in_each_picture(lab: Lab, sam2_folder: Path) -
     stills = lab.stills(PINHOLE, 3)
     T_parent_link = np.stack([lab.robot.robot.forward_kinematics(still.positions) for still in stills])
     renderer, pictures = Renderer(lab.robot.surface, PINHOLE), np.stack([still.rgb for still in stills])
-    annotator = Sam2Annotator(sam2_folder)
+    annotator = SamAnnotator(sam2_folder)
     T_cam_base = se3.inverse(T_BASE_CAM)
     found = segmented_masks(annotator, pictures, renderer, T_cam_base, T_parent_link)
     assert found.masks.shape == found.known.shape == (3, HEIGHT, WIDTH)
@@ -87,12 +87,12 @@ def test_masks_by_sam_2_are_calibrated_with(
     stills = lab.stills(PINHOLE, 6)
     bag = lab.record(tmp_path / "bag", PINHOLE, stills)
     # Random weights see no robot: the masks are those that good ones would find.
-    monkeypatch.setattr(Sam2Annotator, "track", lambda _, rgb, __: (rgb != 90).any(axis=-1))
-    seen: list[Sam2Annotator] = []
+    monkeypatch.setattr(SamAnnotator, "track", lambda _, rgb, __: (rgb != 90).any(axis=-1))
+    seen: list[SamAnnotator] = []
     real = recorded_calibration.segmented_masks
     monkeypatch.setattr(recorded_calibration, "segmented_masks", lambda a, *rest: seen.append(a) or real(a, *rest))
-    assert calibrate(lab.command(tmp_path / "out", "--bag", str(bag), "--sam2", str(sam2_folder))) == 0
+    assert calibrate(lab.command(tmp_path / "out", "--bag", str(bag), "--sam", str(sam2_folder))) == 0
     assert error_m(tmp_path / "out" / "front.yaml") < 0.006
     assert len(seen) == 1
-    assert calibrate(lab.command(tmp_path / "o", "--bag", str(bag), "--sam2", "no", "--masks", "no")) == 1
+    assert calibrate(lab.command(tmp_path / "o", "--bag", str(bag), "--sam", "no", "--masks", "no")) == 1
     assert calibrate(lab.command(tmp_path / "o")) == 1

@@ -25,7 +25,7 @@ from k4d_world_model.calibration.recorded_poses import (
     usable_pictures,
 )
 from k4d_world_model.calibration.segmented_masks import segmented_masks
-from k4d_world_model.dataset.annotation.sam2 import Sam2Annotator
+from k4d_world_model.dataset.annotation.sam import SamAnnotator
 from k4d_world_model.dataset.sources.bag_config import RosbagConfig
 from k4d_world_model.dataset.sources.bag_poses import read_poses
 from k4d_world_model.errors import RejectedEpisodeError
@@ -41,14 +41,14 @@ class CalibrationFiles:
     """What a calibration reads.
 
     bag: rosbag2 folder or MCAP file. robot, camera: YAMLs as in config; the camera's pose is the guess to start from.
-    masks: folder of mask files. sam2: folder of SAM 2 video weights that segment the pictures on the torch device
-        ``device``. Without both, masks are what is nearer than the farthest depth that a pixel ever had.
+    masks: folder of mask files. sam: folder of SAM 2 or SAM 3 video weights that segment the pictures on the torch
+        device ``device``. Without both, masks are what is nearer than the farthest depth that a pixel ever had.
     image_topic, camera_info_topic, depth_topic, joint_topic: empty ones follow the camera's name, NAME/image_raw,
         NAME/camera_info and NAME/depth.
     image_is_rectified: whether the pictures are without the lens that the camera_info states.
     tf_guess: whether the guess is what the bag's /tf and /tf_static say instead of the YAML.
 
-    Raises CalibrationError when both masks and sam2 are given.
+    Raises CalibrationError when both masks and sam are given.
     """
 
     bag: Path
@@ -59,24 +59,24 @@ class CalibrationFiles:
     camera_info_topic: str = ""
     depth_topic: str = ""
     joint_topic: str = "/joint_states"
-    sam2: Path | None = None
+    sam: Path | None = None
     device: str = "cpu"
     image_is_rectified: bool = False
     tf_guess: bool = False
 
     def __post_init__(self) -> None:
-        if self.masks is not None and self.sam2 is not None:
-            raise CalibrationError(f"masks are either files or by SAM 2, got both {self.masks} and {self.sam2}")
+        if self.masks is not None and self.sam is not None:
+            raise CalibrationError(f"masks are either files or by SAM, got both {self.masks} and {self.sam}")
 
     @property
     def masks_from_depth(self) -> bool:
         """Whether depth images say where the robot is."""
-        return self.masks is None and self.sam2 is None
+        return self.masks is None and self.sam is None
 
     @property
     def mask_source(self) -> str:
         """Where masks come from, in a word or a path."""
-        return "depth" if self.masks_from_depth else f"SAM 2 {self.sam2}" if self.sam2 else str(self.masks)
+        return "depth" if self.masks_from_depth else f"SAM {self.sam}" if self.sam else str(self.masks)
 
     def topics(self, name: str) -> RosbagConfig:
         """The topics that are read, for a camera called ``name``."""
@@ -119,8 +119,8 @@ def calibrate_recording(
     """Where the camera of a recording is in its parent frame.
 
     A pixel shows the robot where it is nearer than its background by ``depth_tolerance`` metres, unless there are mask
-    files or a SAM 2. Raises RejectedEpisodeError or SourceError when the bag lacks something, PoseSetError when it has
-    too few poses, AnnotationError when the SAM 2 cannot be used, and as ``calibrate`` does.
+    files or a SAM. Raises RejectedEpisodeError or SourceError when the bag lacks something, PoseSetError when it has
+    too few poses, AnnotationError when the SAM cannot be used, and as ``calibrate`` does.
     """
     settings = settings or CalibrationSettings()
     robot, config = configured_robot(files.robot, cache_dir), read_configuration(files.camera, CameraConfig)
@@ -140,8 +140,8 @@ def calibrate_recording(
         used = np.searchsorted(usable.frames.stamps_ns, poses.frames.stamps_ns)
         paths = tuple(by_index[int(index)] for index in used)
         masks = read_masks(list(paths), size)
-    elif files.sam2 is not None:
-        annotator = Sam2Annotator(files.sam2, device=files.device)
+    elif files.sam is not None:
+        annotator = SamAnnotator(files.sam, device=files.device)
         masks = segmented_masks(annotator, pictures, renderer, T_guess, poses.T_parent_link)
     else:
         masks = depth_masks(files.bag, topics.depth_topic, poses.everything, poses.frames, size, depth_tolerance)
@@ -172,7 +172,7 @@ def parent_link(robot: ConfiguredRobot, config: CameraConfig, files: Calibration
     if files.masks_from_depth and config.parent_frame != names[0]:
         raise CalibrationError(
             f"masks from depth need a standing camera, whose parent_frame is {names[0]!r}, got "
-            f"{config.parent_frame!r}: a camera that moves needs --masks or --sam2"
+            f"{config.parent_frame!r}: a camera that moves needs --masks or --sam"
         )
     return config.parent_frame
 

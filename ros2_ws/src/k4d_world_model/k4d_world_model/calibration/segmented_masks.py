@@ -1,4 +1,4 @@
-"""Where the robot is seen in pictures, by a SAM 2 that is shown where it should be."""
+"""Where the robot is seen in pictures, by a SAM that is shown where it should be."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,8 +7,8 @@ from scipy import ndimage
 from k4d_kinematics import Renderer
 from k4d_kinematics.errors import CalibrationError
 from k4d_world_model.calibration.recorded_masks import RecordedMasks
-from k4d_world_model.dataset.annotation.sam2 import Sam2Annotator
-from k4d_world_model.dataset.annotation.sam2_prompt import Sam2Prompt, prompt_of_mask
+from k4d_world_model.dataset.annotation.sam import SamAnnotator
+from k4d_world_model.dataset.annotation.sam_prompt import SamPrompt, prompt_of_mask
 
 Array = NDArray[np.float64]
 
@@ -17,7 +17,7 @@ _LEAST_THICKNESS = 0.5
 
 
 def segmented_masks(
-    annotator: Sam2Annotator, pictures: NDArray[np.uint8], renderer: Renderer, T_guess: Array, T_parent_link: Array
+    annotator: SamAnnotator, pictures: NDArray[np.uint8], renderer: Renderer, T_guess: Array, T_parent_link: Array
 ) -> RecordedMasks:
     """The masks of pictures (N, H, W, 3), each segmented by itself.
 
@@ -31,9 +31,9 @@ def segmented_masks(
     return RecordedMasks(np.stack(masks), np.ones(pictures.shape[:3], np.bool_), None)
 
 
-def robot_prompt(mask: NDArray[np.bool_]) -> Sam2Prompt:
+def robot_prompt(mask: NDArray[np.bool_]) -> SamPrompt:
     """Points well inside the thick parts of an expected mask (H, W). Raises CalibrationError when it is empty."""
     if not mask.any():
-        raise CalibrationError("the robot is in a picture nowhere at the camera's guessed pose, so SAM 2 has no prompt")
+        raise CalibrationError("the robot is in a picture nowhere at the camera's guessed pose, so SAM has no prompt")
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     return prompt_of_mask(mask & (depth >= _LEAST_THICKNESS * depth.max()))

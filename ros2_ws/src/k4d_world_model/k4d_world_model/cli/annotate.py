@@ -12,8 +12,8 @@ from tqdm import tqdm
 from k4d_world_model.dataset.annotation.annotated_dataset import AnnotationReport, annotate_dataset
 from k4d_world_model.dataset.annotation.annotator import Annotator
 from k4d_world_model.dataset.annotation.command_annotator import CommandAnnotator
-from k4d_world_model.dataset.annotation.sam2 import Sam2Annotator
-from k4d_world_model.dataset.annotation.sam2_prompt import Sam2Prompt
+from k4d_world_model.dataset.annotation.sam import SamAnnotator
+from k4d_world_model.dataset.annotation.sam_prompt import SamPrompt
 from k4d_world_model.errors import AnnotationError, WorldModelError
 
 _INTERRUPTED = 130
@@ -27,13 +27,13 @@ class Arguments:
     and writes into {output} one or more of: points.safetensors (tensor "points", float32 (T, H, W, 3) in the camera's
     optical frame, NaN where there is none, metadata scale "metric" or "affine"); masks/00000.png ... (0, or 255 where
     the robot is seen) or masks.safetensors (tensor "robot_mask", bool (T, H, W)); captions.json (caption,
-    scene_caption). What it writes is checked and never executed. SAM 2 gives masks.
+    scene_caption). What it writes is checked and never executed. SAM 2 and SAM 3 give masks.
 
     The same command goes on where it was stopped. Exits with 1 when an episode failed.
 
     Example: k4d-annotate out/droid --out out/droid_points --command "python track.py {input} {output}"
 
-    Example: k4d-annotate out/droid --out out/droid_masks --sam2 weights/sam2.1-hiera-large --points 310 220
+    Example: k4d-annotate out/droid --out out/droid_masks --sam weights/sam2.1-hiera-large --points 310 220
     """
 
     dataset: tyro.conf.Positional[Path]
@@ -42,16 +42,16 @@ class Arguments:
     """Root of the data set to write; made where it does not exist."""
     command: str | None = None
     """Command with its arguments, split as a shell would, but no shell runs it."""
-    sam2: Path | None = None
-    """Folder of SAM 2 video weights as transformers saves them (config.json, safetensors)."""
+    sam: Path | None = None
+    """Folder of SAM 2 or SAM 3 video weights as transformers saves them (config.json, safetensors)."""
     episodes: tuple[str, ...] = ()
     """Identifiers of samples; all by default."""
     points: tuple[tuple[float, float], ...] = ()
-    """For SAM 2: pixels u v on the robot in the first picture; by default points inside the robot mask there."""
+    """For SAM: pixels u v on the robot in the first picture; by default points inside the robot mask there."""
     box: tuple[float, float, float, float] | None = None
-    """For SAM 2: a box u v u v around the robot in the first picture."""
+    """For SAM: a box u v u v around the robot in the first picture."""
     device: str = "cpu"
-    """For SAM 2: torch device such as cuda:0."""
+    """For SAM: torch device such as cuda:0."""
     timeout: float = 3600.0
     """Seconds after which a command is killed."""
     replace_robot: bool = False
@@ -84,12 +84,12 @@ def annotate(arguments: Arguments) -> AnnotationReport:
 
 
 def _annotator(arguments: Arguments) -> Annotator:
-    if (arguments.command is None) == (arguments.sam2 is None):
-        raise AnnotationError("give either --command or --sam2")
-    if arguments.sam2 is not None:
+    if (arguments.command is None) == (arguments.sam is None):
+        raise AnnotationError("give either --command or --sam")
+    if arguments.sam is not None:
         is_prompted = bool(arguments.points) or arguments.box is not None
-        prompt = Sam2Prompt(arguments.points, box=arguments.box) if is_prompted else None
-        return Sam2Annotator(arguments.sam2, prompt, arguments.device)
+        prompt = SamPrompt(arguments.points, box=arguments.box) if is_prompted else None
+        return SamAnnotator(arguments.sam, prompt, arguments.device)
     try:
         command = tuple(shlex.split(str(arguments.command)))
     except ValueError as error:

@@ -58,11 +58,11 @@ class Arguments:
     recorded into OUT/poses, which --bag reads again."""
     masks: Path | None = None
     """Folder of masks STAMP.png (nanoseconds) or PLACE.png (from 0 in order of time): 255 robot, 0 not, 128 unknown.
-    Without it and --sam2 a pixel shows the robot where it is nearer than the farthest depth that it ever had."""
-    sam2: Path | None = None
-    """Folder of SAM 2 video weights as transformers saves them (config.json, safetensors), which segment the robot."""
+    Without it and --sam a pixel shows the robot where it is nearer than the farthest depth that it ever had."""
+    sam: Path | None = None
+    """Folder of SAM 2 or SAM 3 video weights as transformers saves them; they segment the robot."""
     device: str = "cpu"
-    """For --sam2: torch device such as cuda:0."""
+    """For --sam: torch device such as cuda:0."""
     poses: int = 20
     """Most pictures to use."""
     most_speed: float = 0.05
@@ -113,7 +113,7 @@ def calibrate(arguments: Arguments) -> None:
     files = CalibrationFiles(
         bag, arguments.robot, arguments.camera, arguments.masks,
         arguments.image_topic, arguments.camera_info_topic, arguments.depth_topic, arguments.joint_topic,
-        arguments.sam2, arguments.device, arguments.image_is_rectified, arguments.tf_guess,
+        arguments.sam, arguments.device, arguments.image_is_rectified, arguments.tf_guess,
     )  # fmt: skip
     if arguments.live:
         _collect(arguments, files, choice)

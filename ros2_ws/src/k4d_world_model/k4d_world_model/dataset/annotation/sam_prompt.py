@@ -1,4 +1,4 @@
-"""What tells SAM 2 which object in the first picture is the robot."""
+"""What tells SAM which object in the first picture is the robot."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _PAD_LABELS = (2, 3)  # SAM's labels of a box's two corners
 
 
 @dataclass(frozen=True)
-class Sam2Prompt:
+class SamPrompt:
     """Pixels (u, v) of the first picture, pixel centres at whole numbers.
 
     ``points`` lie on the robot, ``background`` do not; ``box`` is (u, v, u, v), upper left and lower right. Raises
@@ -25,7 +25,7 @@ class Sam2Prompt:
 
     def __post_init__(self) -> None:
         if not self.points and self.box is None:
-            raise AnnotationError("SAM 2 needs a point on the robot or a box around it, got neither")
+            raise AnnotationError("SAM needs a point on the robot or a box around it, got neither")
         if self.box is not None and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
             raise AnnotationError(f"a box is (u, v, u, v), upper left and lower right, got {self.box}")
 
@@ -46,14 +46,14 @@ class Sam2Prompt:
         return scaled.astype(np.float32), np.array(labels, np.int32)
 
 
-def prompt_of_mask(mask: NDArray[np.bool_], count: int = 5) -> Sam2Prompt:
+def prompt_of_mask(mask: NDArray[np.bool_], count: int = 5) -> SamPrompt:
     """Up to ``count`` points well inside a mask (H, W).
 
     Each is the farthest from the edge outside the discs that the earlier ones have within the mask. Raises
     AnnotationError when the mask is empty.
     """
     if not mask.any():
-        raise AnnotationError("the robot mask is empty in the first picture, so it cannot show SAM 2 the robot")
+        raise AnnotationError("the robot mask is empty in the first picture, so it cannot show SAM the robot")
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]  # pixels to the edge
     rows, columns = np.indices(mask.shape)
     points: list[tuple[float, float]] = []
@@ -61,4 +61,4 @@ def prompt_of_mask(mask: NDArray[np.bool_], count: int = 5) -> Sam2Prompt:
         v, u = np.unravel_index(depth.argmax(), depth.shape)
         points.append((float(u), float(v)))
         depth = np.where(np.hypot(rows - v, columns - u) < depth[v, u], 0.0, depth)
-    return Sam2Prompt(tuple(points))
+    return SamPrompt(tuple(points))

@@ -1,10 +1,11 @@
-"""SAM 2's real classes with random weights, end to end and offline; its pictures and prompts by definition."""
+"""The real classes of SAM 2 and SAM 3 with random weights, end to end, offline; pictures and prompts by definition."""
 
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,8 +15,8 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from k4d_world_model.dataset.annotation.applying import apply_annotations
-from k4d_world_model.dataset.annotation.sam2 import Sam2Annotator, _at_size, _prepared
-from k4d_world_model.dataset.annotation.sam2_prompt import Sam2Prompt, prompt_of_mask
+from k4d_world_model.dataset.annotation.sam import SamAnnotator, _at_size
+from k4d_world_model.dataset.annotation.sam_prompt import SamPrompt, prompt_of_mask
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.errors import AnnotationError
 
@@ -37,23 +38,27 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.socket.connect", refuse)
 
 
+def is_sam3(folder: Path) -> bool:
+    return "sam3" in folder.parent.name
+
+
 PROMPTS = {
-    "point": Sam2Prompt(((6.0, 5.0),)),
-    "points and background": Sam2Prompt(((6.0, 5.0), (8.0, 4.0)), ((0.0, 11.0),)),
-    "box": Sam2Prompt(box=(3.0, 2.0, 10.0, 8.0)),
+    "point": SamPrompt(((6.0, 5.0),)),
+    "points and background": SamPrompt(((6.0, 5.0), (8.0, 4.0)), ((0.0, 11.0),)),
+    "box": SamPrompt(box=(3.0, 2.0, 10.0, 8.0)),
 }
 
 
 @pytest.mark.parametrize("kind", PROMPTS)
-def test_it_runs_end_to_end_and_depends_on_its_input(episode: Episode, sam2_folder: Path, kind: str) -> None:
-    annotator = Sam2Annotator(sam2_folder, PROMPTS[kind])
+def test_it_runs_end_to_end_and_depends_on_its_input(episode: Episode, sam_folder: Path, kind: str) -> None:
+    annotator = SamAnnotator(sam_folder, PROMPTS[kind])
     found = annotator.annotate(episode)
     assert found.robot_mask.shape == (5, 12, 18)
-    assert "tiny" in found.tool
+    assert found.tool.startswith("SAM 3 tiny from" if is_sam3(sam_folder) else "SAM 2 tiny from")
     np.testing.assert_array_equal(annotator.annotate(episode).robot_mask, found.robot_mask)
     other = replace(episode, rgb=255 - episode.rgb)
     assert (annotator.annotate(other).robot_mask != found.robot_mask).any()
-    elsewhere = Sam2Annotator(sam2_folder, Sam2Prompt(((17.0, 0.0),)))
+    elsewhere = SamAnnotator(sam_folder, SamPrompt(((17.0, 0.0),)))
     assert (elsewhere.annotate(episode).robot_mask != found.robot_mask).any()
 
 
@@ -62,34 +67,46 @@ def test_the_robot_mask_of_the_first_picture_shows_where_to_look(
 ) -> None:
     robot_points = np.where(np.stack([mask] * 3, axis=-1), np.float32(1.5), np.float32(np.nan))
     rendered = replace(episode, robot_points=robot_points, robot_mask=mask)
-    found = Sam2Annotator(sam2_folder).annotate(rendered)
-    by_hand = Sam2Annotator(sam2_folder, prompt_of_mask(mask[0])).annotate(episode)
+    found = SamAnnotator(sam2_folder).annotate(rendered)
+    by_hand = SamAnnotator(sam2_folder, prompt_of_mask(mask[0])).annotate(episode)
     np.testing.assert_array_equal(found.robot_mask, by_hand.robot_mask)
     replaced = apply_annotations(rendered, found, replace_robot=True)
     np.testing.assert_array_equal(replaced.robot_mask, found.robot_mask)
     with pytest.raises(AnnotationError, match="needs points or a box"):
-        Sam2Annotator(sam2_folder).annotate(episode)
+        SamAnnotator(sam2_folder).annotate(episode)
     hidden = mask.copy()
     hidden[0] = False
     with pytest.raises(AnnotationError, match="empty in the first picture"):
-        Sam2Annotator(sam2_folder).annotate(replace(episode, robot_mask=hidden))
+        SamAnnotator(sam2_folder).annotate(replace(episode, robot_mask=hidden))
 
 
-def test_pictures_are_squeezed_and_normalised_as_sam_2_does(episode: Episode) -> None:
-    side = 10
-    prepared = _prepared(episode.rgb, side).numpy()
-    assert prepared.shape == (5, 3, side, side)
+def test_pictures_are_squeezed_and_normalised_as_each_generation_does(
+    episode: Episode, sam_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotator = SamAnnotator(sam_folder, PROMPTS["point"])
+    encoder, seen = annotator._model.vision_encoder, []
+
+    def watched(pictures: torch.Tensor, forward: Any = encoder.forward, **options: Any) -> Any:
+        seen.append(pictures.numpy())
+        return forward(pictures, **options)
+
+    monkeypatch.setattr(encoder, "forward", watched)
+    annotator.annotate(episode)
+    prepared = np.concatenate(seen)
+    assert prepared.shape == (5, 3, 64, 64)
     # Pillow's bilinear filter is the antialiased one that torchvision names as its equal.
     squeezed = np.stack(
-        [np.asarray(Image.fromarray(p).resize((side, side), Image.Resampling.BILINEAR)) for p in episode.rgb]
+        [np.asarray(Image.fromarray(p).resize((64, 64), Image.Resampling.BILINEAR)) for p in episode.rgb]
     )
-    expected = (squeezed / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    half = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])  # facebookresearch/sam3
+    mean, std = half if is_sam3(sam_folder) else ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    expected = (squeezed / 255.0 - mean) / std
     np.testing.assert_allclose(prepared, expected.transpose(0, 3, 1, 2), atol=1.1 / 255 / 0.22)  # it rounds twice
 
 
 def test_prompts_land_on_the_same_place_in_the_squeezed_picture() -> None:
     height, width, side = 12, 18, 64
-    prompt = Sam2Prompt(((4.0, 7.0),), ((17.0, 0.0),), (3.0, 2.0, 10.0, 8.0))
+    prompt = SamPrompt(((4.0, 7.0),), ((17.0, 0.0),), (3.0, 2.0, 10.0, 8.0))
     coordinates, labels = prompt.coordinates(height, width, side)
     assert labels.tolist() == [2, 3, 1, 0]
     for (u, v), (x, y) in zip([(3, 2), (10, 8), (4, 7), (17, 0)], coordinates, strict=True):
@@ -97,13 +114,13 @@ def test_prompts_land_on_the_same_place_in_the_squeezed_picture() -> None:
             [(x + 0.5) / side, (y + 0.5) / side], [(u + 0.5) / width, (v + 0.5) / height], rtol=1e-6
         )
     with pytest.raises(AnnotationError, match="12 rows x 18 columns"):
-        Sam2Prompt(((18.0, 3.0),)).coordinates(height, width, side)
+        SamPrompt(((18.0, 3.0),)).coordinates(height, width, side)
     with pytest.raises(AnnotationError, match="12 rows x 18 columns"):
-        Sam2Prompt(((np.nan, 3.0),)).coordinates(height, width, side)
+        SamPrompt(((np.nan, 3.0),)).coordinates(height, width, side)
     with pytest.raises(AnnotationError, match="got neither"):
-        Sam2Prompt(background=((1.0, 1.0),))
+        SamPrompt(background=((1.0, 1.0),))
     with pytest.raises(AnnotationError, match="upper left and lower right"):
-        Sam2Prompt(box=(5.0, 2.0, 5.0, 8.0))
+        SamPrompt(box=(5.0, 2.0, 5.0, 8.0))
 
 
 def test_points_lie_deep_in_every_part_of_a_mask() -> None:
@@ -131,28 +148,34 @@ def damage(folder: Path, change: Callable[[dict[str, np.ndarray]], None]) -> Non
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def test_folders_that_are_no_model_are_refused(episode: Episode, sam2_folder: Path, tmp_path: Path) -> None:
-    prompt = PROMPTS["point"]
+def test_folders_that_are_no_model_are_refused(episode: Episode, sam_folder: Path, tmp_path: Path) -> None:
+    prompt, prefix = PROMPTS["point"], "tracker_model." if is_sam3(sam_folder) else ""
     with pytest.raises(AnnotationError, match=r"config\.json and safetensors"):
-        Sam2Annotator(tmp_path / "nowhere", prompt)
-    shutil.copytree(sam2_folder, tmp_path / "gap")
-    damage(tmp_path / "gap", lambda weights: weights.pop("mask_decoder.iou_token.weight"))
+        SamAnnotator(tmp_path / "nowhere", prompt)
+    shutil.copytree(sam_folder, tmp_path / "gap")
+    damage(tmp_path / "gap", lambda weights: weights.pop(prefix + "mask_decoder.iou_token.weight"))
     with pytest.raises(AnnotationError, match=r"lacks 1 weights.*iou_token"):
-        Sam2Annotator(tmp_path / "gap", prompt).annotate(episode)
-    shutil.copytree(sam2_folder, tmp_path / "cut")
+        SamAnnotator(tmp_path / "gap", prompt).annotate(episode)
+    shutil.copytree(sam_folder, tmp_path / "cut")
     weights = (tmp_path / "cut" / "model.safetensors").read_bytes()
     (tmp_path / "cut" / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(AnnotationError, match="holds no SAM 2 video model"):
-        Sam2Annotator(tmp_path / "cut", prompt).annotate(episode)
-    shutil.copytree(sam2_folder, tmp_path / "pickled")
+    with pytest.raises(AnnotationError, match="holds no video model of SAM"):
+        SamAnnotator(tmp_path / "cut", prompt).annotate(episode)
+    shutil.copytree(sam_folder, tmp_path / "pickled")
     (tmp_path / "pickled" / "model.safetensors").unlink()
     torch.save({}, tmp_path / "pickled" / "pytorch_model.bin")
-    with pytest.raises(AnnotationError, match="holds no SAM 2 video model"):
-        Sam2Annotator(tmp_path / "pickled", prompt).annotate(episode)
-    shutil.copytree(sam2_folder, tmp_path / "other")
+    with pytest.raises(AnnotationError, match="holds no video model of SAM"):
+        SamAnnotator(tmp_path / "pickled", prompt).annotate(episode)
+    shutil.copytree(sam_folder, tmp_path / "other")
     config = json.loads((tmp_path / "other" / "config.json").read_text())
-    (tmp_path / "other" / "config.json").write_text(json.dumps(config | {"image_size": "large"}))
-    with pytest.raises(AnnotationError, match="holds no SAM 2 video model"):
-        Sam2Annotator(tmp_path / "other", prompt).annotate(episode)
+    (tmp_path / "other" / "config.json").write_text(
+        json.dumps(config | {"image_size": "large", "tracker_config": "small"})
+    )
+    with pytest.raises(AnnotationError, match="holds no video model of SAM"):
+        SamAnnotator(tmp_path / "other", prompt).annotate(episode)
     with pytest.raises(AnnotationError, match="device 'cuda:7' cannot be used"):
-        Sam2Annotator(sam2_folder, prompt, "cuda:7").annotate(episode)
+        SamAnnotator(sam_folder, prompt, "cuda:7").annotate(episode)
+    for model_type in ("sam2", None):
+        (tmp_path / "other" / "config.json").write_text(json.dumps({"model_type": model_type}))
+        with pytest.raises(AnnotationError, match="one of sam2_video, sam3_tracker_video, sam3_video, got"):
+            SamAnnotator(tmp_path / "other", prompt)

@@ -3,6 +3,9 @@
 Where tests share the cores (``pytest -n 2 --dist loadgroup``), those of one folder stay together with its fixtures, and
 those of the ROS graph, which are about time, run one after the other.
 
+``colcon test`` runs for each package the folders that its pytest.ini names as ``own_tests``. They are not its
+``testpaths``: pytest gives the fixtures of those, which are outside its rootdir, to all tests.
+
 Waiting threads of torch sleep, which keeps tests fast on a busy machine.
 """
 
@@ -25,6 +28,17 @@ def at_the_root_of_the_checkout() -> None:
 
 
 GRAPH = ("bringup", "contracts", "ros")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("own_tests", "folders of tests/ that are a package's", type="args", default=[])
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is neither on the way to a package's own tests nor below them is not its."""
+    own = [Path(__file__).parent / folder for folder in config.getini("own_tests")]
+    on_the_way = any(folder.is_relative_to(collection_path) or collection_path.is_relative_to(folder) for folder in own)
+    return True if own and not on_the_way else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,6 +1,7 @@
 """The walls of the house: who may import what, and where files may lie."""
 
 import ast
+import configparser
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,20 @@ def test_imports_point_upstream(package: str) -> None:
 def test_colcon_never_sees_the_stand_ins() -> None:
     assert (ROOT / "ros2_ws" / "embedded" / "COLCON_IGNORE").exists()
     assert not [path for path in SOURCE.rglob("package.xml") if "embedded" in path.parent.name]
+
+
+def test_each_folder_of_tests_is_one_packages() -> None:
+    own = []
+    for path in SOURCE.glob("*/pytest.ini"):
+        ini = configparser.ConfigParser()
+        ini.read(path)
+        own += ini["pytest"]["own_tests"].split()
+    tests = ROOT / "tests"
+    folders = {path.parent.relative_to(tests).as_posix() for path in tests.rglob("test_*.py")} - {".", "ros/embedded"}
+    assert len(own) == len(set(own))
+    owners = {folder: [each for each in own if f"{folder}/".startswith(f"{each}/")] for folder in folders}
+    assert all(len(each) == 1 for each in owners.values()), owners
+    assert set(own) == {each for (each,) in owners.values()}
 
 
 def test_no_drawers() -> None:

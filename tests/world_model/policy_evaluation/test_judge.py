@@ -71,6 +71,18 @@ def test_another_thing_near_the_target_is_not_the_object(gantry: ConfiguredRobot
     assert verdict.distance == pytest.approx(math.dist(OTHER.xy, AT_START), abs=0.012)
 
 
+def test_a_thing_that_was_pushed_onto_the_target_is_not_the_object(gantry: ConfiguredRobot) -> None:
+    pushed = replace(OTHER, xy=AT_GOAL)
+    for object_first in ([Block(AT_START, HALF, RED)], []):  # seen at first, or hidden
+        scenes = [[OTHER, *object_first], [pushed], [pushed], [pushed]]
+        verdict = judge(film(gantry, scenes, TOOLS), GOAL, gantry)
+        assert (verdict.success, verdict.reason) == (False, "the object is not seen at last")
+    beside = [[OTHER, Block(AT_START, HALF, RED)], *[[pushed, Block((0.5, 0.1), HALF, RED)]] * 3]
+    assert judge(film(gantry, beside, TOOLS), GOAL, gantry).distance == pytest.approx(
+        math.dist((0.5, 0.1), AT_GOAL), abs=0.012
+    )
+
+
 def test_what_is_not_seen_is_not_done(gantry: ConfiguredRobot) -> None:
     vanished = judge(film(gantry, [scene(AT_START), *[[OTHER]] * 3], [AWAY] * 4), GOAL, gantry)
     assert (vanished.success, vanished.seen, math.isnan(vanished.distance)) == (False, False, True)

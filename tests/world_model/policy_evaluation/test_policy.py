@@ -68,8 +68,8 @@ class Still:
 
     name = "still"
 
-    def __init__(self, *, privileged: bool, length: int = 4, last: int = 99) -> None:
-        self.privileged, self.length, self.last, self.acts = privileged, length, last, 0
+    def __init__(self, *, privileged: bool, length: int = 4, last: int = 99, period: float = PERIOD) -> None:
+        self.privileged, self.length, self.last, self.period, self.acts = privileged, length, last, period, 0
 
     def reset(self, briefing: Briefing) -> None:
         self.briefing = briefing
@@ -77,7 +77,7 @@ class Still:
     def act(self, observation: Observation) -> ActionChunk:
         self.acts += 1
         targets = np.tile(observation.positions, (self.length, 1))
-        return ActionChunk(observation.joint_names, targets, PERIOD, done=self.acts == self.last)
+        return ActionChunk(observation.joint_names, targets, self.period, done=self.acts == self.last)
 
 
 class Nowhere:
@@ -112,6 +112,7 @@ def test_only_privileged_policies_are_given_a_recording(gantry: ConfiguredRobot)
         (LoopLimits(10, 7), 99, [4, 4, 2], False),
         (LoopLimits(30, 2), 99, [4, 4], False),
         (LoopLimits(30, 9), 3, [4] * 3, True),
+        (LoopLimits(10, 7), 3, [4, 4, 2], False),  # what was cut is not done
     ],
 )
 def test_a_run_ends_at_its_limits_or_when_the_policy_is_done(
@@ -121,6 +122,14 @@ def test_a_run_ends_at_its_limits_or_when_the_policy_is_done(
     end = run_policy(Still(privileged=False, last=last), world, Briefing(0, "stay"), limits)
     assert world.lengths == lengths
     assert (end.chunks, end.commands, end.done) == (len(lengths), sum(lengths), done)
+
+
+def test_a_run_is_no_longer_than_its_limit(gantry: ConfiguredRobot) -> None:
+    slow = Still(privileged=False, last=99, period=3 * PERIOD)
+    end = run_policy(slow, Nowhere(observe(gantry, [])), Briefing(0, "stay"), LoopLimits(20, 7))
+    assert (end.chunks, end.commands, end.done) == (2, 18, False)
+    with pytest.raises(PolicyError, match=r"an action lasts longer than the 2 commands"):
+        run_policy(slow, Nowhere(observe(gantry, [])), Briefing(0, "stay"), LoopLimits(2, 7))
 
 
 def test_policies_are_opened_by_name(gantry: ConfiguredRobot) -> None:

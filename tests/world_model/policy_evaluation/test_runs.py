@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from k4d_simulation.errors import RenderingError
 from k4d_world_model.errors import PolicyRunError
 from k4d_world_model.policy_evaluation import opening, run_work
 from k4d_world_model.policy_evaluation.closed_loop import LoopLimits
@@ -33,7 +34,16 @@ class Blind:
         pass
 
     def act(self, observation: Observation) -> ActionChunk:
-        raise ConnectionError("it sees nothing")
+        raise IndexError("it sees nothing")
+
+
+class Offline(Blind):
+    """A policy whose server is away."""
+
+    name = "offline"
+
+    def act(self, observation: Observation) -> ActionChunk:
+        raise ConnectionError("nobody answers")
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +71,16 @@ def evaluated(
     set_up: Path, settings: EvaluationSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[PolicyEvaluation, Path]]:
     """One state, the expert's recording and a policy that fails."""
-    opened = opening.open_policy
+    opened, made = opening.open_policy, {"blind": Blind, "offline": Offline}
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "k4d_world_model.policy_evaluation.evaluate_policies.policy_identity",
+            lambda spec: spec if spec in made else opening.policy_identity(spec),
+        )
         for module in ("run_work", "evaluate_policies"):
             patch.setattr(
                 f"k4d_world_model.policy_evaluation.{module}.open_policy",
-                lambda spec, robot: Blind() if spec == "blind" else opened(spec, robot),
+                lambda spec, robot: made[spec]() if spec in made else opened(spec, robot),
             )
         run_work._policy.cache_clear()
         out = tmp_path_factory.mktemp("out") / "runs"
@@ -87,7 +101,7 @@ def test_the_expert_succeeds_in_truth_and_not_where_nothing_moves(evaluated: tup
 def test_a_run_that_fails_is_invalid_with_its_reason(evaluated: tuple[PolicyEvaluation, Path]) -> None:
     rows = [row for row in evaluated[0].rows if row.policy == "blind"]
     assert [row.world for row in rows] == ["truth", "imagined"]
-    assert {(row.invalid, row.success) for row in rows} == {("ConnectionError: it sees nothing", None)}
+    assert {(row.invalid, row.success) for row in rows} == {("IndexError: it sees nothing", None)}
     assert evaluated[0].expected == len(evaluated[0].rows) == 4
 
 
@@ -123,6 +137,33 @@ def test_a_policy_of_a_file_is_found_from_another_folder(tmp_path: Path, monkeyp
     assert [opening.placed(spec) for spec in ("scripted:0.03", "replay", "diffusion:")] == [
         "scripted:0.03", "replay", "diffusion:",
     ]  # fmt: skip
+
+
+def test_what_is_not_the_policys_doing_is_tried_again(
+    evaluated: tuple[PolicyEvaluation, Path], set_up: Path, settings: EvaluationSettings, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        evaluation = evaluate_policies(["offline", "blind"], [set_up], 1, tmp_path / "out", settings)
+        assert evaluation.failed == (("small_7000000", "offline: ConnectionError: nobody answers"),)
+        assert [(row.policy, bool(row.invalid)) for row in evaluation.rows] == [("blind", True)] * 2
+
+    def no_display(*_: object) -> None:
+        raise RenderingError("no EGL")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_work, "SimulatedStage", no_display)
+        evaluation = evaluate_policies(["replay"], [set_up], 1, tmp_path / "dark", settings)
+    assert evaluation.failed == (("small_7000000", "RenderingError: no EGL"),)
+    assert not evaluation.rows
+
+
+def test_a_folder_keeps_no_row_for_another_policy_of_that_name(
+    set_up: Path, settings: EvaluationSettings, tmp_path: Path
+) -> None:
+    evaluate_policies(["replay:0.1"], [set_up], 1, tmp_path / "out", settings, report_only=True)
+    refused = r"policy\.replay_0\.1 was 'replay:0\.1' and is 'replay:0\.10000001' now"
+    with pytest.raises(PolicyRunError, match=refused):
+        evaluate_policies(["replay:0.10000001"], [set_up], 1, tmp_path / "out", settings, report_only=True)
 
 
 def test_another_protocol_is_refused_by_name(
@@ -202,12 +243,18 @@ def test_runs_start_alike_in_both_worlds_and_with_nothing_of_the_simulator(
     assert (moved.positions != truth.positions).any()
     assert start.briefing.recording is not None
     assert not from_the_simulator([start])
+    assert run_work.policy_seed(settings, config.seed) not in range(config.seed - 1000, config.seed + 1000)
     assert start.goal.object_base[:2] == pytest.approx(np.array(scene.layout.object.xy) + [0.52, 0.0])
 
 
 def test_set_ups_that_cannot_be_are_refused(set_up: Path, tmp_path: Path) -> None:
     content = yaml.safe_load(set_up.read_text())
-    for change, message in (({"seed": -1}, "seed must be at least 0"), ({"colour": "red"}, "colour")):
+    for change, message in (
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"colour": "red"}, "colour"),
+        ({"name": "../up"}, "a set-up's name"),
+        ({"name": "lab.easy"}, "a set-up's name"),
+    ):
         (tmp_path / "bad.yaml").write_text(yaml.safe_dump(content | change))
         with pytest.raises(PolicyRunError, match=message) as refused:
             read_set_up(tmp_path / "bad.yaml")
@@ -221,6 +268,8 @@ def test_no_set_up_begins_with_a_scene_of_a_source_or_of_another_set_up() -> Non
         if content["source"] == "simulation":
             taken.append((path.name, range(content["seed"], content["seed"] + content["episodes"])))
     assert len(taken) >= 6
+    learnt = yaml.safe_load((CONFIG / "policies" / "train_diffusion.yaml").read_text())["demonstrations"]
+    taken.append(("train_diffusion.yaml", range(learnt["seed"], learnt["seed"] + learnt["count"])))
     for path in sorted((CONFIG / "set_ups").glob("*.yaml")):
         seed = read_set_up(path).seed
         runs = range(seed, seed + 1000)

@@ -34,9 +34,10 @@ class LoopEnd:
 
 
 def run_policy(policy: Policy, world: World, briefing: Briefing, limits: LoopLimits) -> LoopEnd:
-    """How the run ended. A chunk that would outlast the limit is cut.
+    """How the run ended. A chunk that would outlast the limit is cut, and what was cut does not count as done.
 
-    A policy that is not privileged is not given the briefing's recording. Raises what the policy and the world raise.
+    A policy that is not privileged is not given the briefing's recording. Raises PolicyError for a policy whose actions
+    last longer than the limit, and what the policy and the world raise.
     """
     policy.reset(briefing if policy.privileged else replace(briefing, recording=None))
     chunks = commands = 0
@@ -44,8 +45,12 @@ def run_policy(policy: Policy, world: World, briefing: Briefing, limits: LoopLim
     while not done and chunks < limits.chunks and commands < limits.commands:
         chunk = policy.act(world.observe())
         each = max(1, round(chunk.period / PERIOD))
-        room = max(1, (limits.commands - commands) // each)
+        room = (limits.commands - commands) // each
+        if not room:
+            break
         world.act(replace(chunk, targets=chunk.targets[:room]))
         chunks, commands = chunks + 1, commands + each * min(room, len(chunk.targets))
-        done = chunk.done
+        done = chunk.done and room >= len(chunk.targets)
+    if not chunks:
+        raise PolicyError(f"an action lasts longer than the {limits.commands} commands of {PERIOD:g} s of a run")
     return LoopEnd(chunks, commands, done)

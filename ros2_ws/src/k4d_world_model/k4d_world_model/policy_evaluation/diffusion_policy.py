@@ -17,8 +17,8 @@ from k4d_world_model.policy_evaluation.diffusion.instruction import read_instruc
 from k4d_world_model.policy_evaluation.diffusion.network import PolicyNetwork, SeenBatch
 from k4d_world_model.policy_evaluation.diffusion.noise import sample_goals
 from k4d_world_model.policy_evaluation.diffusion.tool_goals import tool_goal, tool_numbers
+from k4d_world_model.policy_evaluation.file_names import check_policy_name
 from k4d_world_model.policy_evaluation.policy import ActionChunk, Briefing, Observation
-from k4d_world_model.policy_evaluation.policy_names import check_policy_name
 
 Array = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DiffusionPolicyConfig:
-    """A trained diffusion policy and how it is used: the schema of config/policies/diffusion*.yaml.
+    """A trained diffusion policy and how it is used: the schema of config/policies/diffusion.yaml.
 
     name: in reports. checkpoint: folder with architecture.json and policy.safetensors, relative to this configuration.
     executed: how many goals of a chunk are carried out before it looks again. sampling_steps: of DDIM.

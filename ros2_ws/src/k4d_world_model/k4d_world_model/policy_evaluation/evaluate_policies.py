@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from k4d_kinematics import configured_robot
+from k4d_kinematics import ConfiguredRobot, configured_robot
 from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.building.local_workers import run_in_processes
 from k4d_world_model.dataset.building.ray_workers import run_on_ray
@@ -62,13 +62,14 @@ def evaluate_policies(
         raise PolicyRunError(f"runs and workers must be at least 1, got {runs} and {workers}")
     configs = {path.resolve(): read_set_up(path) for path in set_ups}
     names = tuple(config.name for config in configs.values())
-    policy_names = _names(policies, next(iter(configs), None), settings)
-    for what, given, unique in (("policies", policy_names, len(policies)), ("set_ups", names, len(set_ups))):
+    file_names = _names(policies, next(iter(configs), None), settings)
+    for what, given, unique in (("policies", file_names, len(policies)), ("set_ups", names, len(set_ups))):
         if not given or len(set(given)) != unique:
             raise PolicyRunError(f"{what} must be at least one, none twice, got {', '.join(given) or 'none'}")
     weights_sha256 = _checked_model(settings, tuple(configs.values()))
-    identities = dict(zip(policy_names, map(policy_identity, policies), strict=True))
-    values = protocol(settings, weights_sha256, dict(zip(names, configs, strict=True)), identities)
+    robots = {config.name: _robot(path, config, settings).robot.sha256 for path, config in configs.items()}
+    identities = dict(zip(file_names, map(policy_identity, policies), strict=True))
+    values = protocol(settings, weights_sha256, dict(zip(names, configs, strict=True)), robots, identities)
     out.mkdir(parents=True, exist_ok=True)
     digest = agree(out, values)
     cache = None if settings.cache is None else settings.cache.resolve()
@@ -86,7 +87,7 @@ def evaluate_policies(
             if outcome.kind == "failed":
                 failed.append((outcome.episode_id, outcome.reason))
     seeds = {config.name: range(config.seed, config.seed + runs) for config in configs.values()}
-    return replace(collect(out, policy_names, seeds), protocol_hash=digest, failed=tuple(failed))
+    return replace(collect(out, file_names, seeds), protocol_hash=digest, failed=tuple(failed))
 
 
 def collect(out: Path, policies: Sequence[str], seeds: dict[str, range]) -> PolicyEvaluation:
@@ -108,8 +109,12 @@ def collect(out: Path, policies: Sequence[str], seeds: dict[str, range]) -> Poli
 def _names(policies: Sequence[str], set_up: Path | None, settings: EvaluationSettings) -> tuple[str, ...]:
     if set_up is None:
         return ()
-    robot = configured_robot(set_up.parent / read_set_up(set_up).robot, settings.cache)
+    robot = _robot(set_up, read_set_up(set_up), settings)
     return tuple(open_policy(spec, robot).name for spec in policies)
+
+
+def _robot(path: Path, config: SetUpConfig, settings: EvaluationSettings) -> ConfiguredRobot:
+    return configured_robot(path.parent / config.robot, settings.cache)
 
 
 def _checked_model(settings: EvaluationSettings, set_ups: tuple[SetUpConfig, ...]) -> str:

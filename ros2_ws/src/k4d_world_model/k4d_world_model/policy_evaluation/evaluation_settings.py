@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from k4d_world_model.content_hash import content_hash
-from k4d_world_model.dataset.building.build_settings import flat_settings
+from k4d_world_model.dataset.building.build_settings import flat_settings, program_versions
 from k4d_world_model.dataset.building.manifest import Value, differences
 from k4d_world_model.errors import PolicyRunError
 from k4d_world_model.policy_evaluation.closed_loop import LoopLimits
@@ -15,7 +15,7 @@ from k4d_world_model.whole_files import write_whole
 
 PROTOCOL = "protocol.json"
 # Raise it whenever worlds, judge or policies change what a run gives.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -43,24 +43,30 @@ class EvaluationSettings:
 
 
 def protocol(
-    settings: EvaluationSettings, weights_sha256: str, set_ups: Mapping[str, Path], policies: Mapping[str, str]
+    settings: EvaluationSettings,
+    weights_sha256: str,
+    set_ups: Mapping[str, Path],
+    robots: Mapping[str, str],
+    policies: Mapping[str, str],
 ) -> dict[str, Value]:
     """All that a run depends on but its seed, flat; of YAML files what they hold.
 
-    ``policies`` are their names with what ``policy_identity`` says of them.
+    ``robots`` are the sha256 of the set-ups' URDFs, ``policies`` are their names with what ``policy_identity`` says.
     """
     values: dict[str, Value] = {
         "version": VERSION,
         "weights_sha256": weights_sha256,
         "memory": settings.memory,
         "seed": settings.seed,
+        **{f"programs.{name}": version for name, version in program_versions("scipy", "torch").items()},
         **flat_settings("frames", list(settings.frames), Path()),
         **flat_settings("limits", asdict(settings.limits), Path()),
         **flat_settings("model", settings.model.name, settings.model.parent),
     }
     for name, path in set_ups.items():
         values |= flat_settings(f"set_up.{name}", path.name, path.parent)
-    return values | {f"policy.{name}": identity for name, identity in policies.items() if identity}
+        values[f"set_up.{name}.robot_sha256"] = robots[name]
+    return values | {f"policy.{name}": identity for name, identity in policies.items()}
 
 
 def protocol_hash(values: Mapping[str, Value]) -> str:

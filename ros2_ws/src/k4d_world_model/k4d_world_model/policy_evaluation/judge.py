@@ -28,6 +28,8 @@ _ABOUT, _TOUCHES = 0.04, 0.05
 _STANDS = 0.03
 # How far from where it stood a thing that nobody moved may be seen.
 _STAYS = 0.025
+# How much a thing must look like another to be taken for it, at least: what has lost its colour looks like none.
+_ANOTHER = 0.5
 # Of the last frames, in how many a hidden object is looked for.
 _LAST = 3
 
@@ -57,16 +59,17 @@ def judge(footage: Footage, goal: Goal, robot: ConfiguredRobot) -> Verdict:
     """The verdict on a run that began as ``goal`` says.
 
     The object is what stands there in the first frame, if it is seen. Later it is what stands where nothing else stood,
-    of several things the one that is most like it in height and hue: pictures may be predicted worse than points. It
-    must be seen at last within the goal's tolerance of the target, at the height at which it would stand there, the
-    tool away from it. What the camera does not see at last counts as not done.
+    of several things the one that is most like it in height and hue: pictures may be predicted worse than points. What
+    is more like another thing that no longer stands where it stood is that thing, pushed aside. The object must be seen
+    at last within the goal's tolerance of the target, at the height at which it would stand there, the tool away from
+    it. What the camera does not see at last counts as not done.
     """
     views = list(_views(footage, robot))
     tools = tool_path(robot.robot, robot.tool_link, footage.joints.positions).T_base_tool[:, :3, 3]
     at_first = find_things(views[0])
     first = _nearest(at_first, goal)
-    colour = None if first is None else np.median(views[0].rgb[first.pixels], axis=0)
-    others = [thing.centre[:2] for thing in at_first if thing is not first]
+    colour = None if first is None else _colour(views[0], first)
+    others = [_Other(thing.centre[:2], _colour(views[0], thing)) for thing in at_first if thing is not first]
     things = [first, *(_thing_again(view, others, colour, goal) for view in views[1:])]
     last = next((thing for thing in things[: -_LAST - 1 : -1] if thing is not None), None)
     if last is None:
@@ -117,18 +120,37 @@ def _nearest(things: list[SceneObject], goal: Goal) -> SceneObject | None:
     return thing if apart < _ABOUT else None
 
 
-def _thing_again(view: TableView, others: list[Array], colour: Array | None, goal: Goal) -> SceneObject | None:
-    """The object in a later frame: what does not stand where one of the ``others`` (2,) stood; None where nothing."""
+class _Other(NamedTuple):
+    """A thing of the first frame that is not the object: where it stood (2,), and its colour (3,)."""
+
+    place: Array
+    colour: Array
+
+
+def _colour(view: TableView, thing: SceneObject) -> Array:
+    return np.asarray(np.median(view.rgb[thing.pixels], axis=0))
+
+
+def _thing_again(view: TableView, others: list[_Other], colour: Array | None, goal: Goal) -> SceneObject | None:
+    """The object in a later frame: what stands where none of the ``others`` stood, and is none of them; or None."""
+
+    def likeness(thing: SceneObject, to: Array | None) -> float:
+        return 0.0 if to is None else float(hue_likeness(view.rgb[thing.pixels], to).mean())
 
     def resemblance(thing: SceneObject) -> float:
         higher = thing.centre[2] + thing.height / 2 - view.table - goal.height
-        alike = 0.0 if colour is None else float(hue_likeness(view.rgb[thing.pixels], colour).mean())
-        return (0.3 + alike) * float(np.exp(-np.square(higher / _STANDS)))
+        return (0.3 + likeness(thing, colour)) * float(np.exp(-np.square(higher / _STANDS)))
 
+    def is_at(thing: SceneObject, other: _Other) -> bool:
+        return bool(np.linalg.norm(thing.centre[:2] - other.place) <= _STAYS)
+
+    seen = find_things(view)
+    gone = [other.colour for other in others if not any(is_at(thing, other) for thing in seen)]
     new = [
         thing
-        for thing in find_things(view)
-        if all(np.linalg.norm(thing.centre[:2] - other) > _STAYS for other in others)
+        for thing in seen
+        if not any(is_at(thing, other) for other in others)
+        and all(likeness(thing, other) <= max(likeness(thing, colour), _ANOTHER) for other in gone)
     ]
     return max(new, key=resemblance, default=None)
 

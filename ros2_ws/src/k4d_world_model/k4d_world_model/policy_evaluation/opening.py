@@ -49,7 +49,7 @@ def placed(spec: str) -> str:
 
 
 def policy_identity(spec: str) -> str:
-    """The hash of what a policy is beyond what its name says: its file, and its weights; empty where there is no file.
+    """What a policy is whatever it is called: its kind and number, or the hash of its file and of its weights.
 
     A server may change its policy without a trace. ``spec`` is one that ``open_policy`` has opened.
     """
@@ -60,7 +60,7 @@ def policy_identity(spec: str) -> str:
     if kind == "diffusion":
         weights = checkpoint_sha256(path.parent / _read(value, DiffusionPolicyConfig).checkpoint)
         return content_hash([flat_settings("policy", path.name, path.parent), weights])
-    return ""
+    return f"{kind}:{float(value or 0.0)!r}"
 
 
 def _read(value: str, schema: type[C]) -> C:

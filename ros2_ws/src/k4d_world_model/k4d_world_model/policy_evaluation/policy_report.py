@@ -1,10 +1,12 @@
 """What is told of runs in truth and in prediction: JSON and CSV for programs, Markdown and videos for people."""
 
 import csv
+import io
 import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from k4d_world_model.policy_evaluation.agreement_figures import (
     Confusion,
@@ -112,22 +114,22 @@ def write_report(out: Path, evaluation: PolicyEvaluation) -> None:
         "runs": len(evaluation.rows),
         "expected": evaluation.expected,
         "cells": [
-            asdict(cell) | {"truth_interval": cell.truth.interval, "imagined_interval": cell.imagined.interval}
+            _without_nan(asdict(cell))
+            | {"truth_interval": cell.truth.interval, "imagined_interval": cell.imagined.interval}
             for cell in table
         ],
-        "agreement": [
-            {
-                key: None if isinstance(value, float) and math.isnan(value) else value
-                for key, value in asdict(one).items()
-            }
-            for one in agreements(table)
-        ],
+        "agreement": [_without_nan(asdict(one)) for one in agreements(table)],
         "failed": evaluation.failed,
     }
     write_whole(out / "summary.json", json.dumps(summary, indent=1).encode())
     write_whole(out / "report.md", markdown_report(evaluation).encode())
     _write_csv(out / "runs.csv", evaluation.rows)
     write_disagreements(out, evaluation.rows)
+
+
+def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no NaN."""
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
 
 
 def _cell(evaluation: PolicyEvaluation, set_up: str, policy: str) -> Cell:
@@ -153,8 +155,8 @@ def _cell(evaluation: PolicyEvaluation, set_up: str, policy: str) -> Cell:
         confusion(truth, imagined),
         confusion(judged, imagined),
         (len(near), sum(near)),
-        sum(seen.chunks for _, seen in valid) / len(valid) if valid else 0.0,
-        (sum(bool(row.invalid) for row in runs["truth"].values()), sum(map(_is_invalid, runs["imagined"].values()))),
+        sum(seen.chunks for _, seen in valid) / len(valid) if valid else math.nan,
+        (sum(map(_is_invalid, runs["truth"].values())), sum(map(_is_invalid, runs["imagined"].values()))),
         per_set_up - len(both),
     )
 
@@ -169,7 +171,7 @@ def _cell_line(cell: Cell) -> str:
     parts = [
         cell.set_up, name, _share(cell.truth), _share(cell.imagined), difference,
         f"{cell.world.false_success} / {cell.world.false_failure}", f"{cell.near_misses[1]} of {cell.near_misses[0]}",
-        f"{cell.chunks:.1f}", f"{cell.invalid[0]}, {cell.invalid[1]}", str(cell.missing),
+        _figure(cell.chunks, 1), f"{cell.invalid[0]}, {cell.invalid[1]}", str(cell.missing),
     ]  # fmt: skip
     return f"| {' | '.join(parts)} |"
 
@@ -198,9 +200,8 @@ def _write_csv(path: Path, rows: tuple[RunRow, ...]) -> None:
         verdict = content.pop("verdict") or {}
         flat.append(content | {f"judge_{key}": value for key, value in verdict.items()})
     names = list(dict.fromkeys(key for line in flat for key in line))
-    staged = path.with_name(f".{path.name}")
-    with staged.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(flat)
-    staged.replace(path)
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, names)
+    writer.writeheader()
+    writer.writerows(flat)
+    write_whole(path, file.getvalue().encode())

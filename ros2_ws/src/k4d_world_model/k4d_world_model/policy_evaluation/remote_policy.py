@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from k4d_world_model.errors import RemotePolicyError
+from k4d_world_model.policy_evaluation.file_names import check_policy_name
 from k4d_world_model.policy_evaluation.policy import ActionChunk, Briefing, Observation
-from k4d_world_model.policy_evaluation.policy_names import check_policy_name
 from k4d_world_model.policy_evaluation.remote.connection import PolicyConnection, ServerAddress, shown
 from k4d_world_model.policy_evaluation.remote.pictures import letterbox
 from k4d_world_model.policy_evaluation.remote.roboarena import read_greeting

@@ -9,11 +9,14 @@ from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
+import numpy as np
+
 from k4d_kinematics import ConfiguredRobot, configured_robot
 from k4d_simulation import SimulationError
+from k4d_simulation.errors import RenderingError
 from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.storage.video_files import encode_mp4
-from k4d_world_model.errors import PolicyError
+from k4d_world_model.errors import OutOfMemoryError, PolicyError
 from k4d_world_model.policy_evaluation.closed_loop import LoopEnd, run_policy
 from k4d_world_model.policy_evaluation.evaluation_settings import EvaluationSettings
 from k4d_world_model.policy_evaluation.imagined_world import ImaginedWorld
@@ -30,6 +33,10 @@ from k4d_world_model.whole_files import write_whole
 from k4d_world_model.world_model import WorldModel, open_world_model
 
 VIDEO_CRF = 18
+# What a machine or a network does to a run; it says nothing about the policy and may be over the next time.
+TROUBLES = (OSError, MemoryError, OutOfMemoryError, RenderingError)
+
+_POLICY = 5  # the policy's stream of random numbers among those of a run
 
 _logger = logging.getLogger(__name__)
 
@@ -54,26 +61,34 @@ class RunTask:
 def run_state(task: RunTask) -> Outcome:
     """Runs what is missing of the initial state; "kept" where nothing is.
 
-    A run that fails is kept as an invalid one with its reason. Raises nothing: this is the edge of a worker process,
-    where an error that concerns no single run, such as a full disk, is the reason why the task failed.
+    A run that fails is kept as an invalid one with its reason, but for TROUBLES, which are not a policy's doing: such a
+    run is not kept, its task has failed, and the same command tries it again. Raises nothing: this is the edge of a
+    worker process, where an error that concerns no single run is the reason why the task failed.
     """
     try:
         missing = [policy for policy in _policies(task) if not _is_there(task, policy)]
         if not missing:
             return Outcome(task.episode_id, "kept")
         config = read_set_up(Path(task.set_up))
+        troubles = []
         with ExitStack() as opened:
             try:
                 scene = config.build(_robot(task.set_up, task.settings.cache), Path(task.set_up).parent, task.seed)
                 stage = SimulatedStage(scene, config.height, config.width, config.rendering)
                 opened.enter_context(stage)
+            except RenderingError:
+                raise
             except (SimulationError, PolicyError) as error:
                 for policy, world in product(missing, WORLDS):
                     write_row(Path(task.out), _invalid(task, policy, world, error))
                 return Outcome(task.episode_id, "written")
             for policy in missing:
-                _run_both(task, stage, policy)
-        return Outcome(task.episode_id, "written")
+                try:
+                    _run_both(task, stage, policy)
+                except TROUBLES as error:
+                    _logger.warning("%s of %s did not come about", task.episode_id, policy.name, exc_info=True)
+                    troubles.append(f"{policy.name}: {type(error).__name__}: {error}")
+        return Outcome(task.episode_id, "failed" if troubles else "written", "; ".join(troubles))
     except Exception as error:
         _logger.exception("initial state %s", task.episode_id)
         return Outcome(task.episode_id, "failed", f"{type(error).__name__}: {error}")
@@ -83,6 +98,11 @@ def run_start(stage: SimulatedStage, policy: Policy, seed: int) -> RunStart:
     """What a run in the scene of a stage begins with; with a recording only for a policy that replays one."""
     recording = recorded_targets(stage.scene, policy.sigma) if isinstance(policy, ReplayPolicy) else None
     return RunStart(SimulatedWorld(stage).observe(), Briefing(seed, stage.scene.caption, recording), stage.goal())
+
+
+def policy_seed(settings: EvaluationSettings, seed: int) -> int:
+    """Of a policy's random numbers in the run of a seed; not that seed itself, from which the scene can be built."""
+    return int(np.random.SeedSequence([settings.seed, seed, _POLICY]).generate_state(1)[0])
 
 
 def imagine(
@@ -95,17 +115,17 @@ def imagine(
 
 
 def _run_both(task: RunTask, stage: SimulatedStage, policy: Policy) -> None:
-    robot = stage.scene.robot
+    robot, seed = stage.scene.robot, policy_seed(task.settings, task.seed)
 
     def in_truth() -> tuple[RunRow, Footage]:
         world = SimulatedWorld(stage)
-        end = run_policy(policy, world, run_start(stage, policy, task.seed).briefing, task.settings.limits)
+        end = run_policy(policy, world, run_start(stage, policy, seed).briefing, task.settings.limits)
         said, footage = world.outcome, world.footage()
         row = _row(task, policy, "truth", end, judge(footage, stage.goal(), robot))
         return replace(row, checker=said.success, checker_reason=said.reason, checker_distance=said.distance), footage
 
     def in_prediction() -> tuple[RunRow, Footage]:
-        start = run_start(stage, policy, task.seed)
+        start = run_start(stage, policy, seed)
         end, world = imagine(policy, start, robot, task.settings)
         footage = world.footage()
         return _row(task, policy, "imagined", end, judge(footage, start.goal, robot)), footage
@@ -116,6 +136,8 @@ def _run_both(task: RunTask, stage: SimulatedStage, policy: Policy) -> None:
         begun, footage = time.process_time(), None
         try:
             row, footage = run()
+        except TROUBLES:
+            raise
         except Exception as error:  # a policy may raise anything, and its run counts all the same
             _logger.warning("%s of %s in %s is invalid", task.episode_id, policy.name, world, exc_info=True)
             row = _invalid(task, policy, world, error)

@@ -36,7 +36,7 @@ class ScriptedPolicy:
             raise PolicyError(f"noise must be a number of metres from 0 on, got {noise}")
         if attempts < 1:
             raise PolicyError(f"attempts must be at least 1, got {attempts}")
-        self.name = f"scripted_{round(1e3 * noise)}mm"
+        self.name = f"scripted_{1e3 * noise:g}mm"
         self._robot, self._noise, self._attempts = robot, noise, attempts
         self._renderer: tuple[Camera, Renderer] | None = None
 

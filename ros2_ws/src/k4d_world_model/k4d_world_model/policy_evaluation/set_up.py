@@ -8,6 +8,7 @@ from k4d_simulation import RenderingSettings, Scene, SceneConfig, build_scene
 from k4d_simulation.robot_meshes import Meshes
 from k4d_simulation.tasks import Task
 from k4d_world_model.errors import PolicyRunError
+from k4d_world_model.policy_evaluation.file_names import check_set_up_name
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class SetUpConfig:
     to the set-up's own. Run k begins with the scene of ``seed`` + k, which no training may have taken. The rest as in
     a simulated source, see config/sources.
 
-    Raises PolicyRunError for a seed below 0.
+    Raises PolicyRunError for a seed below 0 and a name that is no safe file name.
     """
 
     name: str
@@ -34,6 +35,7 @@ class SetUpConfig:
     meshes: Meshes = "coarse"
 
     def __post_init__(self) -> None:
+        check_set_up_name(self.name)
         if self.seed < 0:
             raise PolicyRunError(f"seed must be at least 0, got {self.seed}")
 

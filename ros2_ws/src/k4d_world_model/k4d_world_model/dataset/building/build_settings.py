@@ -77,10 +77,10 @@ def source_settings(source: Path, name: str) -> dict[str, Value]:
     return flat_settings(name, read, source.parent)
 
 
-def program_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide what samples look like."""
+def program_versions(*more: str) -> dict[str, str]:
+    """Versions of Python, of the packages that decide what samples look like, and of ``more`` packages."""
     versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in (*_PACKAGES, *more):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -98,7 +98,7 @@ def flat_settings(name: str, value: object, folder: Path) -> dict[str, Value]:
     if isinstance(value, Mapping):
         parts = [flat_settings(f"{name}.{part}", inner, folder) for part, inner in value.items()]
         return {key: item for part in parts for key, item in part.items()}
-    inside = _named_file(name, folder / value) if isinstance(value, str) and value.endswith(".yaml") else {}
+    inside = _named_file(name, folder / value) if isinstance(value, str) and value.endswith((".yaml", ".yml")) else {}
     return {name: value if isinstance(value, Value) else str(value)} | inside
 
 

@@ -25,7 +25,7 @@ _MEASURED_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class PolicyTrainingConfig:
-    """How a diffusion policy is trained: the schema of config/policies/diffusion*.yaml.
+    """How a diffusion policy is trained: the schema of config/policies/train_diffusion.yaml.
 
     robot: YAML file, relative to this configuration. demonstrations: which are made; architecture: see there.
     steps: of the optimiser, each on ``batch`` frames with ``draws`` noise levels each. Its learning rate rises over a

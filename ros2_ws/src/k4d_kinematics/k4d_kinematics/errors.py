@@ -64,6 +64,10 @@ class KinematicsBackendError(KinematicsError):
     """A kinematics backend is not installed, does not answer in time, or does not know this robot's joints."""
 
 
+class SupersededError(KinematicsError):
+    """A newer plan came while this one was still being solved, so that nobody waits for it any more."""
+
+
 class ModelMismatchError(KinematicsError):
     """A kinematics backend puts a link elsewhere than this robot's own forward kinematics does."""
 

@@ -113,4 +113,4 @@ class PoseSetError(CalibrationError):
 
 
 class IllConditionedError(CalibrationError):
-    """The poses leave a direction of the camera's pose open; the message states its uncertainty and the limit."""
+    """The poses or the masks leave a direction of the camera's pose open; the message says which, and the limit."""

@@ -13,11 +13,13 @@ import numpy as np
 import pinocchio
 import pytest
 import rclpy
-from moveit_msgs.msg import DisplayTrajectory, RobotTrajectory
+from geometry_msgs.msg import Pose
+from moveit_msgs.msg import AttachedCollisionObject, CollisionObject, DisplayTrajectory, RobotTrajectory
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
+from shape_msgs.msg import SolidPrimitive
 from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 from trajectory_msgs.msg import JointTrajectoryPoint
 
@@ -65,6 +67,23 @@ class Backend:
             positions[self.model.joints[self.model.getJointId(name)].idx_q] = value
         pinocchio.framesForwardKinematics(self.model, data, positions)
         return data.oMf[self.model.getFrameId(TIP)].homogeneous
+
+    @contextmanager
+    def holding_a_long_box(self) -> Iterator[None]:
+        """moveit_py only: its robot holds a box that reaches from the hand to the robot's base."""
+        monitor = self.kinematics.planner._moveit._moveit.get_planning_scene_monitor()
+        held = AttachedCollisionObject(link_name="panda_hand")
+        held.object.id, held.object.header.frame_id = "box", "panda_hand"
+        held.object.primitives = [SolidPrimitive(type=SolidPrimitive.BOX, dimensions=[0.04, 0.04, 2.0])]
+        held.object.primitive_poses = [Pose()]
+        held.object.operation = CollisionObject.ADD
+        with monitor.read_write() as scene:
+            scene.process_attached_collision_object(held)
+        yield
+        held.object.operation = CollisionObject.REMOVE
+        with monitor.read_write() as scene:
+            scene.process_attached_collision_object(held)
+            scene.remove_all_collision_objects()  # what is let go lies in the world
 
     def random_positions(self, generator: np.random.Generator, count: int, part: float) -> np.ndarray:
         """Joint positions (count, J), uniform in the middle ``part`` of the limits."""

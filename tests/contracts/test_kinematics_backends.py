@@ -190,6 +190,19 @@ def test_a_part_of_a_tool_path_is_an_error_with_its_fraction(backend):
     assert 0.0 < info.value.fraction < 0.9
 
 
+def test_what_the_robot_holds_is_kept_clear_of_the_robot(backend):
+    if backend.name != "moveit_py":
+        pytest.skip("objects are attached through moveit_py's own scene")
+    T = backend.oracle_pose(backend.home)
+    T[:3, 3] += [0.0, 0.03, 0.0]
+    with backend.holding_a_long_box():
+        with pytest.raises(ToolPathError, match="collides after 0%"):
+            backend.kinematics.planner.plan_tool_path(backend.home, T[None])
+        with pytest.raises(PlanningError, match="no plan to the goal: START_STATE"):
+            backend.kinematics.planner.plan(backend.home, ToolGoal(T))
+    assert len(backend.kinematics.planner.plan_tool_path(backend.home, T[None])) > 2
+
+
 @pytest.mark.parametrize(
     "spoil", [lambda q: q[:-1], lambda q: np.append(q, 0.0), lambda q: q[None], lambda q: q * np.nan]
 )

@@ -78,6 +78,11 @@ def spoil(views: tuple[CalibrationView, ...], seed: int) -> tuple[CalibrationVie
     return tuple(replace(view, mask=_spoil(view.mask, rng)) for view in views)
 
 
+def grow(views: tuple[CalibrationView, ...], pixels: int) -> tuple[CalibrationView, ...]:
+    """The views with masks that reach so many pixels too far all around; too short for negative ones."""
+    return tuple(replace(view, mask=_grow(view.mask, pixels)) for view in views)
+
+
 @pytest.fixture(scope="session")
 def panda(tmp_path_factory: pytest.TempPathFactory) -> ConfiguredRobot:
     return reduced_panda(tmp_path_factory.mktemp("robot"))
@@ -97,6 +102,18 @@ def set_up(panda: ConfiguredRobot) -> Callable[..., SetUp]:
 def spoiled() -> Callable[..., tuple[CalibrationView, ...]]:
     """``spoiled(views, seed)``: see ``spoil``."""
     return spoil
+
+
+@pytest.fixture(scope="session")
+def grown() -> Callable[..., tuple[CalibrationView, ...]]:
+    """``grown(views, pixels)``: see ``grow``."""
+    return grow
+
+
+def _grow(mask: np.ndarray, pixels: int) -> np.ndarray:
+    if pixels < 0:
+        return ~_grow(~mask, -pixels)
+    return np.asarray(ndimage.distance_transform_edt(~mask) <= pixels)
 
 
 def _spoil(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -36,6 +36,25 @@ def test_noisy_masks_lead_to_the_camera_and_say_how_surely(set_up: Callable, spo
     assert 0.5 < np.sqrt(np.mean(np.square(errors))) < 1.5, np.round(errors, 1)
 
 
+def test_masks_of_another_size_are_not_refused_and_their_error_is_stated(
+    set_up: Callable, spoiled: Callable, grown: Callable
+) -> None:
+    case = set_up(0, poses=6)
+    surface, camera, guess = case.robot.surface, case.camera, case.T_guess_base
+    errors, founds = [], {}
+    for pixels, views in ((1, case.views), (2, case.views), (-1, case.views), (2, spoiled(case.views, 50))):
+        founds[pixels] = calibrate(surface, camera, grown(views, pixels), guess)
+        assert founds[pixels].growth_px == pytest.approx(pixels, abs=0.25)
+        errors.append(case.errors_over_deviations(founds[pixels]))
+        distance = case.errors(founds[pixels].T_cam_parent)[0]
+        print(f"{pixels:+d} px: {1e3 * distance:.2f} mm, stated {1e3 * founds[pixels].position_std:.2f} mm")
+    # Over all kinds of masks it is what docs/calibration.md says.
+    assert 0.3 < np.sqrt(np.mean(np.square(errors))) < 1.5, np.round(errors, 1)
+    strict = CalibrationSettings(most_position_std=0.8 * founds[1].position_std)
+    with pytest.raises(IllConditionedError, match=r"the masks end 1\.\d px beyond the robot all around, ones that end"):
+        calibrate(surface, camera, grown(case.views, 1), guess, strict)
+
+
 def test_clean_masks_lead_to_the_camera_exactly_also_on_a_link(set_up: Callable) -> None:
     case = set_up(7)
     found = calibrate(case.robot.surface, case.camera, case.views, case.T_guess_base)
@@ -106,7 +125,7 @@ def test_bad_sets_of_poses_are_refused_with_their_figures(set_up: Callable) -> N
     with pytest.raises(PoseSetError, match=r"of the robot's outline is the picture's border, 30% may be"):
         calibrate(surface, camera, flooded, guess)
     strict = CalibrationSettings(most_position_std=1e-9)
-    with pytest.raises(IllConditionedError, match=r"uncertain by .* mm and .* deg; the limits are 0.0 mm"):
+    with pytest.raises(IllConditionedError, match=r"uncertain by .* deg; the limits are 0.0 mm .* deg: more poses"):
         calibrate(surface, camera, case.views, guess, strict)
     with pytest.raises(CalibrationError, match="at least 5, got 4"):
         PoseSetLimits(poses=4)

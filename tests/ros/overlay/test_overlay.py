@@ -160,6 +160,27 @@ def test_pictures_of_another_size_are_named_and_survived(graph: Graph, picture: 
     assert graph.judge(picture, block(0))[0].level == DiagnosticStatus.OK
 
 
+def test_broken_pictures_are_named_and_survived(
+    graph: Graph, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = graph.node.cameras[0]
+
+    def message() -> str:
+        return graph.node.diagnostics._conditions["front: calibration"].message
+
+    def short(*_: object) -> np.ndarray:
+        raise TypeError("buffer is too small")  # the real cv_bridge's words for it, without its own error
+
+    graph.until(camera._overlays.get_subscription_count, "us to be seen")
+    graph.show(picture[:1], block(0)[:1])
+    graph.until(lambda: "too small" in message(), "what numpy says of one row")
+    with monkeypatch.context() as broken:
+        broken.setattr(camera._bridge, "imgmsg_to_cv2", short)
+        graph.show(picture, block(0))
+        graph.until(lambda: message() == "buffer is too small", "what cv_bridge says")
+    assert graph.judge(picture, block(0))[0].level == DiagnosticStatus.OK
+
+
 @pytest.mark.parametrize(
     ("distance", "confidence", "level"),
     [

@@ -1,6 +1,8 @@
 """How sequences are published: newest first, camera beside camera, at the pace of those who listen."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +11,50 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo
 
 from k4d_kinematics.camera import Camera
+from k4d_kinematics.errors import KinematicsBackendError
 from k4d_kinematics.rendering import Renderer
 from k4d_kinematics.robot_configuration import ConfiguredRobot
-from k4d_kinematics.ros import camera_sequence
+from k4d_kinematics.ros import camera_sequence, kinematics_backend
 from k4d_kinematics.ros.conversions import nanoseconds
 
 from .conftest import FRONT, START_NS, T_BASE_FRONT, Graph, joint_state, stamped
-from .plan_messages import ARM, FRAMES, collect, complete, plan_message, simple_plan
+from .plan_messages import ARM, FRAMES, collect, complete, path_message, plan_message, simple_plan
+
+MOVE_GROUP = {"plan_frames": 2, "kinematics_backend": "move_group", "planning_group": "arm"}
+
+
+class SlowMoveGroup:
+    """A move_group that reaches no pose, and takes as long as it is held up to open or to say so."""
+
+    def __init__(self, robot: Any, settings: Any, node: Any) -> None:
+        self.robot, self.asked, self.is_closed = robot, 0, False
+        made.append(self)
+        opening.wait()
+
+    def propose_ik(self, T_base_tool: np.ndarray, q_prev: np.ndarray) -> None:
+        self.asked += 1
+        searching.wait()
+
+    def link_poses(self, q: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(self.robot.link_names, self.robot.forward_kinematics(q), strict=True))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+made: list[SlowMoveGroup] = []
+opening, searching = threading.Event(), threading.Event()
+
+
+@pytest.fixture
+def slow_move_group(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(kinematics_backend, "MoveItServices", SlowMoveGroup)
+    made.clear()
+    opening.clear()
+    searching.clear()
+    yield
+    opening.set()
+    searching.set()
 
 
 def test_the_newest_plan_wins(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
@@ -29,6 +68,55 @@ def test_the_newest_plan_wins(start: Callable[..., Graph], panda: ConfiguredRobo
     graph.until(lambda: [f.sequence_id for f in frames.messages].count(newest) == 200, "all frames of the second plan")
     assert len(frames.messages) < 400, "the first plan was published to its end"
     assert frames.messages[-1].sequence_id == newest
+
+
+@pytest.mark.usefixtures("slow_move_group")
+def test_a_tool_path_that_is_being_solved_does_not_hold_up_the_next_plan(
+    start: Callable[..., Graph], panda: ConfiguredRobot
+) -> None:
+    graph = start(**MOVE_GROUP)
+    opening.set()
+    summaries, _ = collect(graph, "front")
+    graph.ready(panda.home)
+    plans, path = graph.node.live.plans, path_message("nav_msgs/Path", "panda_link0", np.tile(np.eye(4), (11, 1, 1)))
+    graph.publish("tool_path", path)
+    graph.until(lambda: made and made[0].asked == 1, "the first pose")
+    graph.publish("tool_path", path)
+    graph.until(lambda: plans._candidate.number == 2, "the second tool path")
+    second = plans._candidate.plan
+    graph.publish("planned_trajectory", simple_plan(panda))
+    graph.until(lambda: plans._candidate.number == 3, "the plan")
+    assert second.cancelled()
+    searching.set()
+    graph.until(lambda: summaries.messages, "the plan's summary")
+    assert [summary.source for summary in summaries.messages] == [PointmapSequence.SOURCE_PLANNED_TRAJECTORY]
+    assert made[0].asked == 1
+
+
+@pytest.mark.usefixtures("slow_move_group")
+def test_a_backend_that_is_still_being_opened_is_closed_without_waiting(start: Callable[..., Graph]) -> None:
+    graph = start(**MOVE_GROUP)
+    graph.until(lambda: made, "the worker")
+    graph.node.live.close()
+    assert not made[0].is_closed
+    opening.set()
+    graph.until(lambda: made[0].is_closed, "its end")
+
+
+def test_a_backend_that_is_not_there_is_not_called_a_wrong_input(
+    start: Callable[..., Graph], panda: ConfiguredRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise KinematicsBackendError("no move_group")
+
+    monkeypatch.setattr(kinematics_backend, "MoveItServices", missing)
+    graph = start(**MOVE_GROUP)
+    summaries, _ = collect(graph, "front")
+    graph.ready(panda.home)
+    graph.publish("tool_path", path_message("nav_msgs/Path", "panda_link0", np.eye(4)[None]))
+    graph.until(lambda: summaries.messages, "the refusal")
+    assert summaries.messages[0].error_code == PointmapSequence.ROBOT_UNAVAILABLE
+    assert summaries.messages[0].error_string == "no move_group"
 
 
 def test_the_next_frame_waits_until_the_last_has_arrived(

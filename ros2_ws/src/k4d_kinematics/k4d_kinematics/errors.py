@@ -64,6 +64,10 @@ class KinematicsBackendError(KinematicsError):
     """A kinematics backend is not installed, does not answer in time, or does not know this robot's joints."""
 
 
+class SupersededError(KinematicsError):
+    """A newer plan came while this one was still being solved, so that nobody waits for it any more."""
+
+
 class ModelMismatchError(KinematicsError):
     """A kinematics backend puts a link elsewhere than this robot's own forward kinematics does."""
 
@@ -109,4 +113,4 @@ class PoseSetError(CalibrationError):
 
 
 class IllConditionedError(CalibrationError):
-    """The poses leave a direction of the camera's pose open; the message states its uncertainty and the limit."""
+    """The poses or the masks leave a direction of the camera's pose open; the message says which, and the limit."""

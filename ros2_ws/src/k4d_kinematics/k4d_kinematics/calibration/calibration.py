@@ -52,6 +52,7 @@ class Calibration:
     camera: the camera, with its new focal length where that was asked for.
     covariance: (6, 6) of the camera's position (m) and turn (rad) along the parent frame's axes.
     focal_std: relative standard deviation of the focal length, None where it was not asked for.
+    growth_px: by how many pixels the masks reach beyond the robot all around, negative where they are too small.
     residuals: one per view that was used.
     """
 
@@ -59,17 +60,18 @@ class Calibration:
     camera: Camera
     covariance: Array
     focal_std: float | None
+    growth_px: float
     residuals: tuple[ViewResidual, ...]
 
     @property
     def position_std(self) -> float:
         """Largest standard deviation of the camera's position along any axis, metres."""
-        return float(np.sqrt(np.linalg.eigvalsh(self.covariance[:3, :3]).max()))
+        return _largest_std(self.covariance[:3, :3])
 
     @property
     def rotation_std(self) -> float:
         """Largest standard deviation of the camera's turn about any axis, radians."""
-        return float(np.sqrt(np.linalg.eigvalsh(self.covariance[3:, 3:]).max()))
+        return _largest_std(self.covariance[3:, 3:])
 
 
 def calibrate(
@@ -81,8 +83,8 @@ def calibrate(
 ) -> Calibration:
     """The camera's place, refined from a guess ``T_cam_parent`` (4, 4) some centimetres and degrees away.
 
-    Raises PoseSetError when there are too few usable or different views, IllConditionedError when they leave a
-    direction open, and CalibrationError when masks are of another size or nothing fits.
+    Raises PoseSetError when there are too few usable or different views, IllConditionedError when they or the masks
+    leave a direction open, and CalibrationError when masks are of another size or nothing fits.
     """
     settings = settings or CalibrationSettings()
     start = se3.check_transform(T_cam_parent, "T_cam_parent")
@@ -94,16 +96,36 @@ def calibrate(
         ViewResidual(view.name, _median(old), _median(new), _rms(old), _rms(new))
         for view, old, new in zip(problem.views, before, after, strict=True)
     )
-    focal_std = float(np.sqrt(fit.covariance[6, 6])) if settings.focal else None
-    covariance = place_covariance(fit.covariance[:6, :6], fit.state.center, fit.state.T_cam_parent)
-    found = Calibration(fit.state.T_cam_parent, fit.state.camera, covariance, focal_std, residuals)
-    if found.position_std > settings.most_position_std or found.rotation_std > settings.most_rotation_std:
+    whole = fit.covariance + fit.growth_covariance
+    focal_std = float(np.sqrt(whole[6, 6])) if settings.focal else None
+    by_poses, covariance = (
+        place_covariance(part[:6, :6], fit.state.center, fit.state.T_cam_parent) for part in (fit.covariance, whole)
+    )
+    found = Calibration(fit.state.T_cam_parent, fit.state.camera, covariance, focal_std, fit.growth_px, residuals)
+    if not _is_sure(covariance, settings):
         raise IllConditionedError(
-            f"the poses leave the camera's place uncertain by {1e3 * found.position_std:.1f} mm and "
+            f"the camera's place is uncertain by {1e3 * found.position_std:.1f} mm and "
             f"{np.degrees(found.rotation_std):.2f} deg; the limits are {1e3 * settings.most_position_std:.1f} mm and "
-            f"{np.degrees(settings.most_rotation_std):.2f} deg: more poses that differ more are needed"
+            f"{np.degrees(settings.most_rotation_std):.2f} deg: {_remedy(found.growth_px, by_poses, settings)}"
         )
     return found
+
+
+def _largest_std(covariance: Array) -> float:
+    return float(np.sqrt(np.linalg.eigvalsh(covariance).max()))
+
+
+def _is_sure(covariance: Array, settings: CalibrationSettings) -> bool:
+    position, rotation = _largest_std(covariance[:3, :3]), _largest_std(covariance[3:, 3:])
+    return position <= settings.most_position_std and rotation <= settings.most_rotation_std
+
+
+def _remedy(growth_px: float, by_poses: Array, settings: CalibrationSettings) -> str:
+    """What is wrong: the poses, or where these would do by themselves the masks."""
+    if not _is_sure(by_poses, settings):
+        return "more poses that differ more are needed"
+    reach = f"{abs(growth_px):.1f} px {'beyond' if growth_px > 0.0 else 'short of'} the robot"
+    return f"the masks end {reach} all around, ones that end where the robot ends are needed"
 
 
 def _median(distances: Array) -> float:

@@ -51,10 +51,16 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class ContourFit:
-    """The end of a refinement: its state, and the covariance of the correction that remains (6, 6) or (7, 7)."""
+    """The end of a refinement: its state, and the covariances of the correction that remains (6, 6) or (7, 7).
+
+    ``covariance`` is by the spread of residuals, ``growth_covariance`` what masks that are ``growth_px`` pixels too
+    large add to it.
+    """
 
     state: State
     covariance: Array
+    growth_covariance: Array
+    growth_px: float
     renderings: int
 
 
@@ -100,14 +106,22 @@ class ContourProblem:
         for renderings in range(1, _MOST_RENDERINGS + 1):
             lines = self._lines(state)
             # Two renderings may send each other to and fro by what one pixel is; half of a step lies between them.
-            x = lines.solve(size) * (1.0 if renderings <= _FULL_STEPS else 0.5)
+            x = lines.solve(size)[:size] * (1.0 if renderings <= _FULL_STEPS else 0.5)
             state = self._moved(state, lines.correction, x)
             if (np.abs(x) / _STEP_SIZES[:size]).max() < _SETTLED:
-                return ContourFit(state, self._lines(state).covariance(size), renderings)
+                return self._ended(state, size, renderings)
         raise CalibrationError(
             f"the camera's pose has not settled after {_MOST_RENDERINGS} renderings; the last step was "
             f"{1e3 * np.linalg.norm(x[:3]):.1f} mm and {np.degrees(np.linalg.norm(x[3:6])):.2f} deg"
         )
+
+    def _ended(self, state: State, size: int, renderings: int) -> ContourFit:
+        lines = self._lines(state)
+        x = lines.solve(size)
+        spread, by_growth = lines.covariance(x)
+        # A smaller step counted as none: it ends anywhere within that size, which is what clean masks come to.
+        unsettled = np.diag((_SETTLED * np.array(_STEP_SIZES[:size])) ** 2 / 12.0)
+        return ContourFit(state, spread + unsettled, by_growth, float(x[-1]), renderings)
 
     def _lines(self, state: State) -> FittedLines:
         return measure_lines(self._fields, state.contours, Correction(state.center), state.camera)

@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 
 # Lines reach this far to both sides, and a mask that differs over most of one says nothing of the contour.
 _REACH_PX, _STEP_PX, _MOST_SHARE = 5.0, 0.5, 0.75
+# Another part of the robot must be farther off than that: where masks are too large, it reaches into the line.
+_CLEARANCE_PX = 1.5
 # Alone, a line over pixels measures 0 or 1 px and never half of one, and the loss takes the one for an outlier.
 # Averaged along the contour it measures what lies between.
 _SMOOTHING_PX, _LEAST_WEIGHT = 1.0, 0.01
@@ -27,6 +29,9 @@ _STEP_SIZES = (0.03, 0.03, 0.03, 0.05, 0.05, 0.05, 0.02)
 CLUSTER_PX = 12
 # Masks of any segmenter are a little too large or too small all around: a last unknown, in pixels.
 _GROWTH = 1
+# Which part of the growth differs between thick and thin parts of the robot, as if it were farther or nearer: what
+# bench/calibration.py measures on masks grown by 1 and 2 px and shrunk by 1 px.
+_UNEVEN = 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,26 +57,33 @@ class FittedLines:
         return np.where(gone, 0.0, shifts - self.shifts_px + x[-1]), np.where(gone[:, None], 0.0, slopes)
 
     def solve(self, size: int) -> Array:
-        """The correction (6,) or (7,) that fits the measured shifts best."""
+        """The correction (6,) or (7,) that fits the measured shifts best and, last, how much the masks have grown."""
+        start = np.append(np.zeros(size), np.median(self.shifts_px))
         found = least_squares(
-            lambda x: self.evaluate(x)[0], np.zeros(size + _GROWTH), jac=lambda x: self.evaluate(x)[1],
+            lambda x: self.evaluate(x)[0], start, jac=lambda x: self.evaluate(x)[1],
             loss="soft_l1", f_scale=_SCALE_PX, x_scale=(*_STEP_SIZES[:size], 1.0), max_nfev=_STEPS,
         )  # fmt: skip
-        return np.asarray(found.x[:-_GROWTH])
+        return np.asarray(found.x)
 
-    def covariance(self, size: int) -> Array:
-        """Of the correction, from the spread of residuals whose neighbours err alike. Source: Arellano 1987, eq. 6.
+    def covariance(self, x: Array) -> tuple[Array, Array]:
+        """Of the correction that ``x`` ends, by what the residuals spread and by how unevenly the masks have grown.
 
-        Neighbours share their errors, and so do farther parts of one view, as where something hides the robot. There
-        are too few views to say how these spread along each direction, so they only say by how much all are larger.
+        The first is that of residuals whose neighbours err alike. Source: Arellano 1987, eq. 6. Neighbours share their
+        errors, and so do farther parts of one view, as where something hides the robot. There are too few views to say
+        how these spread along each direction, so they only say by how much all are larger. The second is the same in
+        all views, so that no spread shows it: a part of the growth that is taken for a motion of the camera.
         """
-        residuals, J = self.evaluate(np.zeros(size + _GROWTH))
+        residuals, J = self.evaluate(x)
         weights = 1.0 / np.sqrt(1.0 + (residuals / _SCALE_PX) ** 2)
         scores = (weights * residuals)[:, None] * J
-        inverse = np.linalg.pinv((weights[:, None] ** 3 * J).T @ J)  # weights**3: the second derivative of soft_l1
+        curvature = (weights[:, None] ** 3 * J).T @ J  # weights**3: the second derivative of soft_l1
+        inverse = np.linalg.pinv(curvature)
         by_cluster, by_view = _spread(scores, self.clusters), _spread(scores, self.views)
         larger = max(1.0, float(np.trace(np.linalg.pinv(by_cluster) @ by_view)) / len(by_view))
-        return np.asarray(larger * (inverse @ by_cluster @ inverse)[:size, :size])
+        spread = larger * (inverse @ by_cluster @ inverse)[:-_GROWTH, :-_GROWTH]
+        by_growth = np.linalg.pinv(curvature[:-_GROWTH, :-_GROWTH]) @ curvature[:-_GROWTH, -1]  # per px
+        moved = _UNEVEN * x[-1] * by_growth
+        return np.asarray(spread), np.outer(moved, moved)
 
 
 def measure_lines(
@@ -83,7 +95,9 @@ def measure_lines(
     mask, so that jagged outlines do not bias it. A line that meets the silhouette's outline more than once, as across
     a finger, would sum shifts that cancel, and is left out. Raises CalibrationError with fewer than 100 such lines.
     """
-    steps = np.arange(-_REACH_PX, _REACH_PX + _STEP_PX / 2, _STEP_PX)
+    steps, farther = (
+        np.arange(-reach, reach + _STEP_PX / 2, _STEP_PX) for reach in (_REACH_PX, _REACH_PX + _CLEARANCE_PX)
+    )
     columns: list[tuple[Array, ...]] = []
     for index, (field, contour) in enumerate(zip(fields, contours, strict=True)):
         pixels = contour.pixels.astype(np.float64)
@@ -91,7 +105,10 @@ def measure_lines(
         rows_columns = (along[..., 1], along[..., 0])
         more = _smoothed(field.mask.astype(np.float32) - contour.mask, field.known)
         shifts = _STEP_PX * ndimage.map_coordinates(more, rows_columns, order=1, mode="nearest").sum(axis=1)
-        own = ndimage.map_coordinates(contour.mask.view(np.int8), rows_columns, order=0, mode="nearest")
+        beyond = pixels[:, None] + farther[:, None] * contour.normals[:, None]
+        own = ndimage.map_coordinates(
+            contour.mask.view(np.int8), (beyond[..., 1], beyond[..., 0]), order=0, mode="nearest"
+        )
         is_single = np.count_nonzero(np.diff(own, axis=1), axis=1) == 1
         known = field.is_known(along.reshape(-1, 2)).reshape(len(pixels), -1).all(axis=1)
         used = known & is_single & contour.normals.any(axis=1) & (np.abs(shifts) < _MOST_SHARE * _REACH_PX)

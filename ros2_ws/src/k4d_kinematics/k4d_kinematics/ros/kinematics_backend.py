@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rclpy.node import Node
 
+from k4d_kinematics import se3
 from k4d_kinematics.checked_ik import CheckedIk
-from k4d_kinematics.errors import ConfigurationError
+from k4d_kinematics.errors import ConfigurationError, SupersededError
 from k4d_kinematics.ik import DampedLeastSquaresIk, IkSettings, IkSolver
 from k4d_kinematics.planning import InterpolationPlanner, Planner, PlanningSettings
 from k4d_kinematics.robot import Robot
@@ -59,10 +60,12 @@ def open_kinematics(
     node: Node,
     planning: PlanningSettings | None = None,
     ik: IkSettings | None = None,
+    is_superseded: Callable[[], bool] = lambda: False,
 ) -> Kinematics:
     """Solver and planner for the tool link ``tip``; with MoveIt after its link poses proved equal to this robot's.
 
-    MoveIt's solver and planner block until it has answered, and so does opening it: outside callbacks only.
+    MoveIt's solver and planner block until it has answered, and so does opening it: outside callbacks only. MoveIt may
+    take a second for each pose, so its solver asks ``is_superseded`` before each, and then raises SupersededError.
     Raises RobotModelError without such a tool, KinematicsBackendError where MoveIt is missing, unreachable or lacks the
     group, and ModelMismatchError where it means another robot.
     """
@@ -86,12 +89,21 @@ def open_kinematics(
     except Exception:
         moveit.close()
         raise
-    solver = CheckedIk(robot, tip, moveit.propose_ik, settings.ik)
+
+    def propose(T_base_tool: se3.Array, q_prev: se3.Array) -> se3.Array | None:
+        if is_superseded():
+            raise SupersededError("a newer plan came before this one was solved")
+        return moveit.propose_ik(T_base_tool, q_prev)
+
+    solver = CheckedIk(robot, tip, propose, settings.ik)
     return Kinematics(solver, MoveItPlanner(robot, moveit, solver, settings), moveit.close)
 
 
 class OpenedKinematics:
-    """A backend that is opened when it is first needed, and again after a failure: move_group may start later."""
+    """A backend that is opened when it is first needed, and again after a failure: move_group may start later.
+
+    All of it belongs to one thread, the one that solves.
+    """
 
     def __init__(self, open_backend: Callable[[], Kinematics]) -> None:
         self._open = open_backend

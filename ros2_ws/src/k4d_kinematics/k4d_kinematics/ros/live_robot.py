@@ -49,16 +49,17 @@ class LiveRobot:
     def close(self) -> None:
         """Forgets everything and stops its timers, as when another robot takes its place."""
         self.clear()
-        self.plans.close()
-        if self._kinematics is not None:
-            self._kinematics.close()
+        # The thread that opens MoveIt also ends it: else one could miss what the other is making, or wait for it here.
+        self.plans.close(self._kinematics.close if self._kinematics is not None else lambda: None)
         for timer in (self.stream.timer, self.plans.timer):
             self._node.destroy_timer(timer)
 
     def _backend(self, tool_link: str, diagnostics: Diagnostics, config: BackendConfig) -> OpenedKinematics:
         def opened() -> Kinematics:
             try:
-                kinematics = open_kinematics(config, self.robot, tool_link, self._node)
+                kinematics = open_kinematics(
+                    config, self.robot, tool_link, self._node, is_superseded=lambda: self.plans.is_superseded()
+                )
             except KinematicsError as error:
                 diagnostics.error("kinematics", str(error))
                 raise

@@ -1,5 +1,6 @@
 """MoveIt in this process, by its Python bindings."""
 
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class MoveItPython:
             )
         except RuntimeError as error:
             raise KinematicsBackendError(f"MoveIt does not start with {configuration}: {error}") from error
-        self._planning, self._states = planning, states
+        self._planning = planning
         self._robot, self._settings = robot, settings
         model = self._moveit.get_robot_model()
         if not model.has_joint_model_group(settings.group):
@@ -51,7 +52,7 @@ class MoveItPython:
         group = model.get_joint_model_group(settings.group)
         self._group_joints = checked_group_joints(robot, settings.group, group.active_joint_model_names)
         self._model, self._component = model, self._moveit.get_planning_component(settings.group)
-        known = self._states.RobotState(model).joint_positions
+        known = states.RobotState(model).joint_positions
         lacking = [name for name in robot.joint_names if name not in known]
         if lacking:
             raise ModelMismatchError(f"MoveIt's model lacks joints {', '.join(lacking)}; it has {', '.join(known)}")
@@ -109,7 +110,7 @@ class MoveItPython:
         group = self._settings.group
         with self._moveit.get_planning_scene_monitor().read_only() as scene:
             for frame, q in enumerate(path.positions):
-                if scene.is_state_colliding(robot_state=self._state(q), joint_model_group_name=group):
+                if scene.is_state_colliding(robot_state=self._state_in(scene, q), joint_model_group_name=group):
                     fraction = max(frame - 1, 0) / (len(path) - 1)
                     raise ToolPathError(
                         f"the tool path collides after {fraction:.0%} of its time, at {q.tolist()}", fraction=fraction
@@ -122,9 +123,15 @@ class MoveItPython:
         self._moveit.shutdown()
 
     def _state(self, q: se3.Array) -> Any:
-        """A RobotState at joint positions (J,), up to date: a stale one gives old poses in silence."""
-        state = self._states.RobotState(self._model)
-        state.set_to_default_values()
+        with self._moveit.get_planning_scene_monitor().read_only() as scene:
+            return self._state_in(scene, q)
+
+    def _state_in(self, scene: Any, q: se3.Array) -> Any:
+        """A RobotState at joint positions (J,) with all that the scene has attached to the robot.
+
+        Up to date: a stale one gives old poses in silence.
+        """
+        state = copy(scene.current_state)
         state.joint_positions = dict(zip(self._robot.joint_names, q.tolist(), strict=True))
         state.update()
         return state

@@ -12,7 +12,6 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from k4d_kinematics.calibration.edge_figure import EdgeFigure, edge_figure
 from k4d_kinematics.calibration.overlay import overlay
-from k4d_kinematics.errors import KinematicsError
 from k4d_kinematics.ros.camera_output import image_qos, summary_qos
 from k4d_kinematics.ros.conversions import camera_from_message, nanoseconds
 from k4d_kinematics.ros.diagnostics import Diagnostics
@@ -61,7 +60,9 @@ class OverlayCamera:
                 self._judged_at = time.monotonic()
                 figure = edge_figure(rgb, points_cam, camera_from_message(camera_info), reach_px=self._config.reach_px)
                 self._judge(figure, image)
-        except (KinematicsError, CvBridgeError) as error:
+        except (CvBridgeError, ValueError, TypeError) as error:
+            # KinematicsError is a ValueError; cv_bridge raises TypeError on too little data, numpy ValueError where a
+            # picture is too small to have slopes.
             self._diagnostics.error(f"{self._name}: calibration", str(error))
 
     def _judge(self, figure: EdgeFigure, image: Image) -> None:

@@ -8,7 +8,9 @@ from std_msgs.msg import Header
 from k4d_kinematics.errors import (
     CameraError,
     JointStateError,
+    KinematicsBackendError,
     KinematicsError,
+    ModelMismatchError,
     NotReadyError,
     RobotModelError,
     TransformError,
@@ -21,6 +23,8 @@ _ERROR_CODES: dict[type[KinematicsError], int] = {
     TransformError: PointmapSequence.TRANSFORM_UNAVAILABLE,
     RobotModelError: PointmapSequence.ROBOT_UNAVAILABLE,
     JointStateError: PointmapSequence.ROBOT_UNAVAILABLE,
+    KinematicsBackendError: PointmapSequence.ROBOT_UNAVAILABLE,
+    ModelMismatchError: PointmapSequence.ROBOT_UNAVAILABLE,
 }
 
 

@@ -28,8 +28,12 @@ _TICK = 0.002
 
 @dataclass
 class _Candidate:
-    """A message that is being made a plan, and the cameras that have not shown or refused it yet."""
+    """A message that is being made a plan, and the cameras that have not shown or refused it yet.
 
+    ``number`` counts the messages accepted.
+    """
+
+    number: int
     topic: PlanTopic
     message: Any
     now_ns: int
@@ -68,18 +72,22 @@ class PlanStream:
         self._candidate: _Candidate | None = None
         self._sequences: list[CameraSequence] = []
         self._worker = ThreadPoolExecutor(1)
+        # Numbers of the newest message, and of the one that the worker converts.
+        self._newest = self._converting = 0
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.timer = node.create_timer(_TICK, self._tick, clock=steady, autostart=False)
 
     def accept(self, topic: PlanTopic, message: Any, now_ns: int) -> None:
         """Takes a message that came at ``now_ns``; once it proves valid, it replaces the plan being published."""
+        self._supersede()
         deadline = time.monotonic() + self._config.transform_timeout
-        plan = self._convert(topic, message, now_ns)
-        self._candidate = _Candidate(topic, message, now_ns, deadline, list(self._outputs), plan)
+        plan = self._convert(self._newest, topic, message, now_ns)
+        self._candidate = _Candidate(self._newest, topic, message, now_ns, deadline, list(self._outputs), plan)
         self.timer.reset()
 
-    def _convert(self, topic: PlanTopic, message: Any, now_ns: int) -> "Future[Plan]":
-        return self._worker.submit(topic.convert, self._inputs, message, now_ns)
+    def is_superseded(self) -> bool:
+        """Whether nobody waits any more for what the worker converts; asked by solvers in its thread."""
+        return self._converting != self._newest
 
     def prepare(self, work: Callable[[], object]) -> None:
         """Does ``work``, which reports its own errors, in the thread that converts plans and before any of them."""
@@ -87,14 +95,31 @@ class PlanStream:
 
     def stop(self) -> None:
         """Drops the frames that have not been published and the plan that has not been accepted."""
-        self._candidate = None
+        self._supersede()
         self._sequences = []
         self.timer.cancel()
 
-    def close(self) -> None:
-        """Stops for good, as when another robot takes this one's place."""
+    def close(self, last: Callable[[], object]) -> None:
+        """Stops for good, as when another robot takes this one's place, and lets the worker do ``last``.
+
+        Does not wait: the worker ends what it has begun, between two poses of a tool path, then does ``last``.
+        """
         self.stop()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._worker.submit(last)
+        self._worker.shutdown(wait=False)
+
+    def _supersede(self) -> None:
+        self._newest += 1
+        if self._candidate is not None:
+            self._candidate.plan.cancel()
+        self._candidate = None
+
+    def _convert(self, number: int, topic: PlanTopic, message: Any, now_ns: int) -> "Future[Plan]":
+        def convert() -> Plan:
+            self._converting = number
+            return topic.convert(self._inputs, message, now_ns)
+
+        return self._worker.submit(convert)
 
     def _tick(self) -> None:
         if self._candidate is not None and self._candidate.plan.done():
@@ -124,7 +149,8 @@ class PlanStream:
             if expired:
                 self._refuse_all(candidate, error)
             else:
-                candidate.plan = self._convert(candidate.topic, candidate.message, candidate.now_ns)
+                message, now_ns = candidate.message, candidate.now_ns
+                candidate.plan = self._convert(candidate.number, candidate.topic, message, now_ns)
             return
         except KinematicsError as error:
             self._refuse_all(candidate, error)

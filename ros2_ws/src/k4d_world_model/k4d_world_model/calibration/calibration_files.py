@@ -108,6 +108,7 @@ def _figures(calibrated: RecordedCalibration, config: CameraConfig, files: Calib
         "position_std_mm": position_std_mm(calibrated).tolist(),
         "rotation_std_deg": rotation_std_deg(calibrated).tolist(),
         "covariance": found.covariance.tolist(),
+        "mask_growth_px": found.growth_px,
         "focal_px": found.camera.matrix[[0, 1], [0, 1]].tolist(),
         "focal_relative_std": found.focal_std,
         "residuals_px": [asdict(residual) for residual in found.residuals],

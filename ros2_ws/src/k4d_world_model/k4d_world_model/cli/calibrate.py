@@ -159,6 +159,7 @@ def _print(calibrated: RecordedCalibration) -> None:
         for values, digits in ((position_std_mm(calibrated), 2), (rotation_std_deg(calibrated), 3))
     )
     print(f"standard deviation by axes of {calibrated.config.parent_frame}: {std_mm} mm; {std_deg} deg")
+    print(f"masks end {found.growth_px:+.2f} px beyond the robot's outline")
     if found.focal_std is not None:
         focal = found.camera.matrix[0, 0]
         print(f"focal length {focal:.2f} px, standard deviation {focal * found.focal_std:.2f} px")

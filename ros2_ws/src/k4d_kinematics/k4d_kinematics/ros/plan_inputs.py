@@ -114,13 +114,14 @@ def displayed_trajectory(message: DisplayTrajectory, robot: Robot, positions: ND
     """The trajectories of a moveit_msgs/DisplayTrajectory one after the other, of all the robot's joints.
 
     Joints that neither the trajectories nor the start state name keep ``positions`` (J,). Raises TrajectoryError when
-    joints of several degrees of freedom move, or a trajectory or the start state is not usable.
+    joints of several degrees of freedom move, a trajectory does not begin where the one before ended, or a trajectory
+    or the start state is not usable.
     """
     if any(part.multi_dof_joint_trajectory.points for part in message.trajectory):
         raise TrajectoryError("a displayed path must move single joints, got multi-degree-of-freedom joints")
     q_start = _start_positions(message.trajectory_start.joint_state, robot, positions)
     parts = [trajectory_from_message(part.joint_trajectory) for part in message.trajectory]
-    return concatenate([complete(part, robot, q_start) for part in parts])
+    return concatenate(parts, robot, q_start)
 
 
 def _start_positions(start: JointState, robot: Robot, positions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,3 +6,5 @@ SAME_NUMBER = 1e-6
 SAME_WAYPOINT = 1e-3
 # A plan's start and what is measured of a robot that stands there; the default of start_tolerance.
 SAME_STANCE = 0.02
+# What a joint may overshoot in between two frames of which neither shows it: 15 rad/s^2 in frames 0.16 s apart.
+SAME_COURSE = 0.05

@@ -23,24 +23,53 @@ def test_leaves_out_joints_of_another_robot_but_needs_one_of_ours(arm: Robot) ->
         complete(JointTrajectory(("tail",), np.array([0.0]), np.array([[5.0]])), arm, np.zeros(3))
 
 
+def part(names: tuple[str, ...], rows: list[list[float]], times: list[float] | None = None) -> JointTrajectory:
+    moments = np.arange(len(rows)) * 1.0 if times is None else np.array(times)
+    return JointTrajectory(names, moments, np.array(rows))
+
+
 def test_concatenates_pieces_where_the_last_one_ended(arm: Robot) -> None:
-    first = JointTrajectory(("a", "b"), np.array([0.0, 1.0]), np.array([[0.0, 0.0], [1.0, 2.0]]))
-    point = JointTrajectory(("a", "b"), np.array([7.0]), np.array([[1.0, 2.0]]))
-    second = JointTrajectory(("b", "a"), np.array([0.5, 1.5, 2.0]), np.array([[2.0, 1.0], [3.0, 1.5], [4.0, 2.0]]))
-    whole = concatenate([first, point, second])
+    first = part(("shoulder", "elbow"), [[0.0, 0.0], [1.0, 2.0]])
+    point = part(("shoulder", "elbow"), [[1.0, 2.0]], [7.0])
+    second = part(("elbow", "shoulder"), [[2.0, 1.0], [3.0, 1.5], [4.0, 2.0]], [0.5, 1.5, 2.0])
+    whole = concatenate([first, point, second], arm, [9.0, 8.0, 0.1])
+    assert whole.joint_names == arm.joint_names
     np.testing.assert_allclose(whole.times, [0.0, 1.0, 2.0, 2.5])
-    np.testing.assert_array_equal(whole.positions, [[0.0, 0.0], [1.0, 2.0], [1.5, 3.0], [2.0, 4.0]])
+    np.testing.assert_array_equal(whole.positions, [[0.0, 0.0, 0.1], [1.0, 2.0, 0.1], [1.5, 3.0, 0.1], [2.0, 4.0, 0.1]])
     assert whole.velocities is None
     with pytest.raises(TrajectoryError, match="at least one"):
-        concatenate([])
+        concatenate([], arm, np.zeros(3))
 
 
-def test_concatenation_keeps_velocities_where_all_parts_have_them() -> None:
+def test_what_a_part_does_not_name_stays_where_the_part_before_left_it(arm: Robot) -> None:
+    moved = part(("shoulder", "elbow"), [[0.0, 0.2], [1.0, 0.2]])
+    closed = part(("slide",), [[0.04], [0.0]])
+    # A gripper is measured near where its plan begins, never right there.
+    whole = concatenate([moved, closed, part(("elbow",), [[0.2], [0.7]])], arm, [9.0, 8.0, 0.0402])
+    np.testing.assert_array_equal(whole.positions, [[0, 0.2, 0.04], [1, 0.2, 0.04], [1, 0.2, 0.0], [1, 0.7, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("later", "reason"),
+    [
+        (part(("shoulder",), [[-1.0], [0.0]]), "part 2 .*shoulder begins at -1 and is at 0.5"),
+        (part(("shoulder",), [[0.0]]), "shoulder begins at 0 and is at 0.5"),
+        (part(("slide",), [[0.04], [0.0]]), "slide begins at 0.04 and is at 0.1"),
+        (part(("tail",), [[0.5], [0.0]]), "'tail'"),
+    ],
+)
+def test_refuses_parts_that_begin_elsewhere(arm: Robot, later: JointTrajectory, reason: str) -> None:
+    with pytest.raises(TrajectoryError, match=reason):
+        concatenate([part(("shoulder",), [[0.0], [0.5]]), later], arm, [0.0, 0.0, 0.1])
+
+
+def test_concatenation_keeps_velocities_where_all_parts_have_them(arm: Robot) -> None:
+    names, times = ("elbow",), np.array([0.0, 1.0])
     parts = [
-        JointTrajectory(("a",), np.array([0.0, 1.0]), np.array([[0.0], [1.0]]), np.array([[0.0], [speed]]))
-        for speed in (3.0, 4.0)
+        JointTrajectory(names, times, np.array([[start], [start + 1.0]]), np.array([[0.0], [speed]]))
+        for start, speed in ((0.0, 3.0), (1.0, 4.0))
     ]
-    np.testing.assert_array_equal(concatenate(parts).velocities, [[0.0], [3.0], [4.0]])
+    np.testing.assert_array_equal(concatenate(parts, arm, np.zeros(3)).velocities[:, 1], [0.0, 3.0, 4.0])
 
 
 def test_holds_velocities_until_a_limit(arm: Robot) -> None:

@@ -37,9 +37,10 @@ DOWN, HIGH = [0.0, 0.2, 0.3], [0.0, 0.1, 0.05]
 class Graph:
     """The gate beside everything that it talks to, spun together until a condition holds."""
 
-    def __init__(self, robot: Robot, surface: RobotSurface, command_topic: str) -> None:
+    def __init__(self, robot: Robot, surface: RobotSurface, command_topic: str, joint_state_age: float) -> None:
         self.robot, self.surface = robot, surface
         parameters = {"camera": "front", "tool_link": "", "command_topic": command_topic, "contact_distance": 0.02}
+        parameters["joint_state_age"] = joint_state_age
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         self.node = PlanGateNode(parameter_overrides=overrides)
         self.driver = Node("driver", use_global_arguments=False)
@@ -68,6 +69,11 @@ class Graph:
 
     def stand(self, depth: float) -> None:
         self.states.publish(JointState(header=Header(stamp=self.now()), name=[JOINT], position=[depth]))
+        self.until(lambda: self._stands_at(depth), "the joint state")
+
+    def _stands_at(self, depth: float) -> bool:
+        stance = self.node._gate._stance
+        return stance is None if np.isnan(depth) else stance is not None and stance.positions[0] == depth
 
     def now(self, seconds_ago: float = 0.0) -> Any:
         return time_message(self.driver.get_clock().now().nanoseconds - int(seconds_ago * 1e9))
@@ -100,7 +106,6 @@ class Graph:
         self.descriptions.publish(String(data=self.robot.urdf))
         self.until(lambda: "robot_description" not in self.ask().error_string and self._has_robot(), "the robot")
         self.stand(depths[0])
-        self.until(lambda: self.node._gate._positions is not None, "a joint state")
         self.plans.publish(plan(depths))
         self.predict(pressed(self.robot, self.surface, depths), name, **kwargs)
         return self.judged(name)
@@ -114,8 +119,8 @@ def make_graph(tmp_path: Path) -> Iterator[Callable[..., Graph]]:
     rclpy.init()
     graphs: list[Graph] = []
 
-    def make(command_topic: str = "arm/joint_trajectory") -> Graph:
-        graphs.append(Graph(*press(tmp_path), command_topic))
+    def make(command_topic: str = "arm/joint_trajectory", joint_state_age: float = 60.0) -> Graph:
+        graphs.append(Graph(*press(tmp_path), command_topic, joint_state_age))
         return graphs[-1]
 
     yield make
@@ -156,7 +161,7 @@ def test_a_plan_into_the_table_needs_an_operator_who_has_seen_it(make_graph: Cal
     graph = make_graph()
     verdict = graph.prepare(DOWN, "down")
     (contact,) = verdict.contacts
-    assert (contact.link, contact.is_tool, contact.start.sec) == ("head", False, 1)
+    assert (contact.link, contact.is_tool, contact.end.sec) == ("head", False, 1)
     assert any("head comes within" in concern for concern in verdict.concerns)
     refused = graph.ask("down")
     assert (refused.executed, refused.error_code) == (False, ExecutePlan.Request.CONCERNS)
@@ -182,14 +187,40 @@ def test_an_old_observation_or_a_robot_elsewhere_is_refused(make_graph: Callable
     graph.prepare(HIGH, "old", seconds_ago=100.0)
     old = graph.ask("old", accept_concerns=True)
     assert (old.executed, old.error_code) == (False, ExecutePlan.Request.TOO_OLD)
+    assert "too late" in graph.node.diagnostics._conditions["rollout"].message
     graph.predict(pressed(graph.robot, graph.surface, HIGH), "new")
     graph.judged("new")
     graph.stand(0.04)
-    graph.until(lambda: graph.ask("new").error_code != ExecutePlan.Request.NONE, "the move")
     moved = graph.ask("new", accept_concerns=True)
     assert (moved.executed, moved.error_code) == (False, ExecutePlan.Request.ROBOT_ELSEWHERE)
     assert "slide is 0.0400" in moved.error_string
     assert graph.commands == []
+
+
+def test_a_robot_that_has_fallen_silent_or_speaks_nonsense_is_refused(make_graph: Callable[..., Graph]) -> None:
+    graph = make_graph(joint_state_age=0.05)
+    graph.prepare(HIGH, "high")
+    time.sleep(0.06)
+    silent = graph.ask("high", accept_concerns=True)
+    assert (silent.executed, silent.error_code) == (False, ExecutePlan.Request.ROBOT_ELSEWHERE)
+    assert "silent for" in silent.error_string
+    graph.stand(float("nan"))
+    unknown = graph.ask("high", accept_concerns=True)
+    assert (unknown.executed, unknown.error_code) == (False, ExecutePlan.Request.ROBOT_ELSEWHERE)
+    assert "no usable joint state" in unknown.error_string
+    assert graph.commands == []
+
+
+def test_a_plan_waits_until_a_controller_listens(make_graph: Callable[..., Graph]) -> None:
+    graph = make_graph(command_topic="hand/joint_trajectory")
+    graph.prepare(HIGH, "high")
+    unheard = graph.ask("high")
+    assert (unheard.executed, unheard.error_code) == (False, ExecutePlan.Request.NOT_ALLOWED)
+    assert "nobody listens to /hand/joint_trajectory" in unheard.error_string
+    graph.driver.create_subscription(JointTrajectory, "hand/joint_trajectory", graph.commands.append, 10)
+    graph.until(graph.node._command._publisher.get_subscription_count, "the controller")
+    assert graph.ask("high").executed
+    graph.until(lambda: graph.commands, "the command")
 
 
 def test_a_failed_prediction_tells_why(make_graph: Callable[..., Graph]) -> None:

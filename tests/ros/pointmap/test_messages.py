@@ -137,23 +137,26 @@ def displayed(start: JointState, pieces: list[RobotTrajectory]) -> DisplayTrajec
 def test_a_displayed_path_of_several_pieces_starts_where_it_says(panda: ConfiguredRobot) -> None:
     joints = JointBuffer(panda.robot, horizon_ns=1_000_000)
     joints.add(START_NS, panda.robot.joint_names, panda.home)
-    inputs = PlanInputs(panda.robot, "", joints, None, PointmapNodeConfig(plan_frames=5), None)
+    inputs = PlanInputs(panda.robot, "", joints, None, PointmapNodeConfig(plan_frames=6), None)
     start = JointState(name=["panda_joint7", "tail"], position=[0.5, 9.0])
     pieces = [
         piece(["panda_joint1"], [[0.0], [0.4]], [0.0, 1.0]),
-        piece(["panda_joint1"], [[0.4], [0.8]], [0.0, 3.0]),
+        piece(["panda_finger_joint1", "panda_joint1"], [[0.04, 0.4], [0.01, 0.8]], [0.0, 3.0]),
+        piece(["panda_joint7"], [[0.5], [0.1]], [0.0, 1.0]),
     ]
     plan = inputs.displayed_path(displayed(start, pieces), START_NS)
     assert plan.stamp_ns == START_NS
-    np.testing.assert_allclose(plan.trajectory.times, [0, 1, 2, 3, 4])
+    np.testing.assert_allclose(plan.trajectory.times, [0, 1, 2, 3, 4, 5])
     moved = dict(zip(panda.robot.joint_names, plan.trajectory.positions.T, strict=True))
-    np.testing.assert_allclose(moved["panda_joint1"], [0.0, 0.4, 0.4 + 0.4 / 3, 0.4 + 0.8 / 3, 0.8])
-    np.testing.assert_allclose(moved["panda_joint7"], 0.5)
+    np.testing.assert_allclose(moved["panda_joint1"], [0.0, 0.4, 0.4 + 0.4 / 3, 0.4 + 0.8 / 3, 0.8, 0.8])
+    np.testing.assert_allclose(moved["panda_finger_joint1"], [0.04, 0.04, 0.03, 0.02, 0.01, 0.01])
+    np.testing.assert_allclose(moved["panda_joint7"], [0.5, 0.5, 0.5, 0.5, 0.5, 0.1])
     np.testing.assert_allclose(moved["panda_joint4"], panda.home[3])
 
     for broken, reason in (
         (displayed(start, []), "1 to 10000 points, got 0"),
         (displayed(JointState(name=["a"], position=[]), pieces), "one position a name"),
+        (displayed(start, pieces[::-1]), "part 2 .*panda_joint1 begins at 0.4 and is at 0;"),
     ):
         with pytest.raises(TrajectoryError, match=reason):
             inputs.displayed_path(broken, START_NS)

@@ -16,6 +16,7 @@ from k4d_kinematics import Camera
 from k4d_kinematics.errors import ConfigurationError
 from k4d_kinematics.ros.conversions import camera_message, duration_message, time_message
 from k4d_world_model.errors import ConditioningError, OutOfMemoryError
+from k4d_world_model.ros.camera_inputs import CameraInputs
 
 from .conftest import LATCHED, STEPS, FakeModel, Gate, Graph, Inputs
 
@@ -172,6 +173,7 @@ def test_missing_inputs_are_named(start: Start) -> None:
 def test_a_camera_that_is_not_where_it_should_be_is_no_start(start: Start) -> None:
     graph = start(FakeModel(), require_calibration=True)
     judge = graph.driver.create_publisher(DiagnosticStatus, "front/robot/calibration", LATCHED)
+    graph.until(judge.get_subscription_count, "the prediction node")
     graph.show(Inputs())
     refused = graph.predict()[1].rollout
     assert refused.error_code == Rollout.INVALID_INPUT
@@ -185,6 +187,20 @@ def test_a_camera_that_is_not_where_it_should_be_is_no_start(start: Start) -> No
         else:
             assert rollout.error_code == Rollout.INVALID_INPUT
             assert "9 px off" in rollout.error_string
+
+
+def test_a_judgement_from_before_the_node_listened_counts_for_nothing(start: Start) -> None:
+    graph = start(FakeModel(), require_calibration=True)
+    judge = graph.driver.create_publisher(DiagnosticStatus, "front/robot/calibration", LATCHED)
+    judge.publish(DiagnosticStatus(level=DiagnosticStatus.OK, message="0.4 px off"))
+    graph.node._inputs["front"].close()
+    graph.node._inputs["front"] = CameraInputs(graph.node, "front", graph.node.config, graph.node.diagnostics, print)
+    heard: list[DiagnosticStatus] = []
+    graph.driver.create_subscription(DiagnosticStatus, "front/robot/calibration", heard.append, LATCHED)
+    graph.until(lambda: heard and judge.get_subscription_count() == 2, "the judgement that is held")
+    graph.show(Inputs())
+    assert "is k4d_overlay_node running?" in graph.predict()[1].rollout.error_string
+    assert _judged(graph) == ""
 
 
 def _judged(graph: Graph) -> str:

@@ -7,8 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from k4d_kinematics.errors import TrajectoryError
 from k4d_kinematics.integration import IntegratedTrajectory, integrate_velocities
+from k4d_kinematics.joint_agreement import SAME_STANCE, SAME_WAYPOINT
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.trajectory import JointTrajectory
+
+Array = NDArray[np.float64]
 
 
 def complete(trajectory: JointTrajectory, robot: Robot, positions: ArrayLike) -> JointTrajectory:
@@ -29,25 +32,58 @@ def complete(trajectory: JointTrajectory, robot: Robot, positions: ArrayLike) ->
     return whole.reorder(robot.joint_names)
 
 
-def concatenate(parts: Sequence[JointTrajectory]) -> JointTrajectory:
-    """One trajectory that runs through ``parts`` of the same joints, each starting when the one before it ends.
+def concatenate(parts: Sequence[JointTrajectory], robot: Robot, positions: ArrayLike) -> JointTrajectory:
+    """One trajectory of all the robot's joints that runs through ``parts``, each starting when the one before it ends.
 
-    The first point of a part coincides with the last of the one before and is left out. Raises TrajectoryError when
-    there are none, and JointStateError when a part lacks a joint of the first. Velocities are kept where all have them.
+    A joint that a part does not name stays where the parts before left it, until the first part that names it where
+    that part begins; one that no part names keeps ``positions`` (J,). The first point of a part, which coincides with
+    the end of the one before, is left out. Velocities are kept where all parts have them. Raises TrajectoryError when
+    there are no parts, when one names no joint of the robot, and when one does not begin where the one before ended.
     """
     if not parts:
         raise TrajectoryError("a plan must hold at least one trajectory, got none")
-    names = parts[0].joint_names
-    first, *others = (part.reorder(names) for part in parts)
-    later = [part for part in others if len(part) > 1]
+    q = _first_positions(parts, robot, robot.check_positions(positions))
+    pieces: list[JointTrajectory] = []
+    for index, part in enumerate(parts):
+        piece = complete(part, robot, q)
+        _check_start(piece, q, index, SAME_WAYPOINT)
+        q = piece.positions[-1]
+        if index == 0 or len(piece) > 1:
+            pieces.append(piece)
+    first, *later = pieces
     times = [first.times]
-    for part in later:
-        times.append(part.times[1:] - part.times[0] + times[-1][-1])
-    positions = np.concatenate([first.positions, *(part.positions[1:] for part in later)])
-    if first.velocities is None or any(part.velocities is None for part in later):
-        return JointTrajectory(names, np.concatenate(times), positions)
-    velocities = [part.velocities[1:] for part in later if part.velocities is not None]
-    return JointTrajectory(names, np.concatenate(times), positions, np.concatenate([first.velocities, *velocities]))
+    for piece in later:
+        times.append(piece.times[1:] - piece.times[0] + times[-1][-1])
+    samples = np.concatenate([first.positions, *(piece.positions[1:] for piece in later)])
+    if first.velocities is None or any(piece.velocities is None for piece in later):
+        return JointTrajectory(robot.joint_names, np.concatenate(times), samples)
+    velocities = [piece.velocities[1:] for piece in later if piece.velocities is not None]
+    rates = np.concatenate([first.velocities, *velocities])
+    return JointTrajectory(robot.joint_names, np.concatenate(times), samples, rates)
+
+
+def _first_positions(parts: Sequence[JointTrajectory], robot: Robot, positions: Array) -> Array:
+    """Where each joint (J,) is when the first part begins; what is measured may be off by SAME_STANCE."""
+    q, named = positions.copy(), set[str]()
+    for index, part in enumerate(parts):
+        new = [name for name in robot.joint_names if name in part.joint_names and name not in named]
+        if new:
+            piece = complete(part.reorder(new), robot, q)
+            if index:
+                _check_start(piece, q, index, SAME_STANCE)
+            q = piece.positions[0]
+            named.update(new)
+    return q
+
+
+def _check_start(piece: JointTrajectory, q: Array, index: int, tolerance: float) -> None:
+    gaps = np.abs(piece.positions[0] - q)
+    joint = int(np.argmax(gaps))
+    if gaps[joint] > tolerance:
+        raise TrajectoryError(
+            f"part {index + 1} of a plan must begin where the robot is then: {piece.joint_names[joint]} begins at "
+            f"{piece.positions[0, joint]:.6g} and is at {q[joint]:.6g}; at most {tolerance:g} (rad, m) apart is valid"
+        )
 
 
 def hold_velocities(

@@ -33,6 +33,14 @@ class AssessmentError(WorldModelError):
     """What a prediction says about a plan cannot be told: it lacks the joints, or a link is unknown."""
 
 
+class RefusedPlanError(WorldModelError):
+    """The plan gate does not judge a plan or send it on; ``code`` is the error constant of k4d_msgs/ExecutePlan."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
 class ConditioningError(WorldModelError):
     """What a prediction starts from does not fit together or does not fit the model: sizes, types, times, frames."""
 

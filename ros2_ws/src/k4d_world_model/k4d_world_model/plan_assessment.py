@@ -5,18 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.spatial import cKDTree
 
-from k4d_kinematics import Renderer, RobotSurface, se3
+from k4d_kinematics import JointTrajectory, RobotSurface
 from k4d_kinematics.robot import Robot
 from k4d_world_model.errors import AssessmentError
+from k4d_world_model.predicted_scene import scenes
+from k4d_world_model.robot_body import RobotBody
 from k4d_world_model.rollout import Rollout
+from k4d_world_model.swept_motion import SweptMotion, sweep
 
-# Pixels around the robot that may show either side of its silhouette.
-_SILHOUETTE_PX = 2
-# Surface points that stand for one link.
-_SAMPLES = 400
 # A link that the plan moves less far than this, in metres (or by its rotation matrix), does not move.
 _STILL = 1e-4
 
@@ -26,7 +23,8 @@ class Contact:
     """One link near the predicted scene, from when it comes near until it leaves.
 
     times: first and last, seconds after the observation.
-    point_base: (3,) the nearest place of the scene, metres in the robot's base frame; distance: how near, in metres.
+    point_base: (3,) the nearest place of the scene, metres in the robot's base frame.
+    distance: how near, in metres; 0 where the scene is inside of the link.
     is_tool: whether the link is the tool's, which is there to touch.
     """
 
@@ -41,13 +39,16 @@ class Contact:
 class Assessment:
     """Contacts in order of time, and the smallest distance in metres of links other than the tool's.
 
-    standing: moving links that are near the scene in the first frame already: not contacts. Nor is anything that a link
-    touches which the plan does not move, such as a base on its table. clearance: infinite where no scene is seen.
+    standing: moving links that are near the scene from the first moment on, until they leave it or the scene comes
+    inside of them: neither contacts nor counted in the clearance. Nor is anything that a link touches which the plan
+    does not move, such as a base on its table. clearance: infinite where no scene is seen. blind: how many frames show
+    nothing but the robot.
     """
 
     contacts: tuple[Contact, ...]
     clearance: float
-    standing: tuple[str, ...]
+    standing: tuple[Contact, ...]
+    blind: int = 0
 
 
 def links_of_tool(robot: Robot, surface: RobotSurface, tool_link: str) -> tuple[str, ...]:
@@ -70,86 +71,86 @@ def links_of_tool(robot: Robot, surface: RobotSurface, tool_link: str) -> tuple[
 
 
 def assess(
-    rollout: Rollout, robot: Robot, surface: RobotSurface, tool_links: tuple[str, ...], *, distance: float
+    rollout: Rollout,
+    body: RobotBody,
+    tool_links: tuple[str, ...],
+    *,
+    distance: float,
+    motion: JointTrajectory | None = None,
 ) -> Assessment:
-    """Where the robot of ``rollout`` comes within ``distance`` metres of the predicted scene.
+    """Where the robot of ``rollout`` comes within ``distance`` metres of the predicted scene, or into it.
 
-    The robot is exact: its whole surface (400 points a link) as kinematics places it, seen or not. The scene is what
-    the frame predicts outside of the robot's silhouette; behind the robot it is what the first frame shows there. What
-    no frame ever showed is unknown and counts as free: a contact found is a warning, none found is no permission.
-    Raises AssessmentError when the rollout does not know the robot's joints.
+    The robot is exact: its whole surface as kinematics places it, seen or not, at each frame and in between in steps of
+    at most ``distance``, which are held against the scenes of both frames around them. It moves as ``motion`` says, by
+    default as the rollout's joints do, straight from frame to frame. The scene is what the frame predicts outside of
+    the robot's silhouette; behind the robot it is what the first frame shows there. What no frame ever showed is
+    unknown and counts as free: a contact found is a warning, none found is no permission. Raises AssessmentError when
+    the rollout does not know the robot's joints, the motion is too long, or ``distance`` is below the body's.
     """
     if rollout.joints is None:
         raise AssessmentError("the rollout does not say how the robot's joints move, so that contacts are not known")
-    positions = rollout.joints.reorder(robot.joint_names).positions
-    T_base_link = robot.forward_kinematics(positions)  # (T, L, 4, 4)
-    samples = _samples(surface)
-    rows = {robot.link_index(surface.link_names[index]): points for index, points in samples.items()}
-    near = np.full((len(rollout.times), len(robot.link_names)), np.inf)  # (T, L) metres
-    place = np.full((*near.shape, 3), np.nan)
-    for frame, scene in enumerate(_scenes(rollout, surface, T_base_link)):
-        if not len(scene):
-            continue
-        tree = cKDTree(scene)
-        for link, points in rows.items():
-            gaps, nearest = tree.query(se3.transform_points(T_base_link[frame, link], points))
-            closest = int(np.argmin(gaps))
-            near[frame, link], place[frame, link] = gaps[closest], scene[nearest[closest]]
-    near[:, np.ptp(T_base_link, axis=0).max(axis=(1, 2)) < _STILL] = np.inf
-    return _conclude(rollout, robot.link_names, near, place, tool_links, distance)
-
-
-def _samples(surface: RobotSurface) -> dict[int, NDArray[np.float64]]:
-    """Up to 400 corners (N, 3) of each link's triangles, evenly chosen, in its link frame."""
-    corners = surface.parts.corners.reshape(3, 3, -1).transpose(2, 0, 1)  # (N, corner, 3)
-    found: dict[int, list[NDArray[np.float32]]] = {}
-    for part, link in enumerate(surface.parts.link.tolist()):
-        found.setdefault(link, []).append(corners[surface.parts.start[part] : surface.parts.start[part + 1]])
-    chosen = {}
-    for link, parts in found.items():
-        points = np.unique(np.concatenate(parts).reshape(-1, 3), axis=0)
-        order = np.random.default_rng(0).permutation(len(points))[:_SAMPLES]
-        chosen[link] = points[order].astype(np.float64)
-    return chosen
-
-
-def _scenes(rollout: Rollout, surface: RobotSurface, T_base_link: se3.Array) -> Iterator[NDArray[np.float64]]:
-    """Of each frame the scene's points (N, 3) in the base frame."""
-    renderer = Renderer(surface, rollout.camera)
-    still: NDArray[np.float64] | None = None
-    for frame, T_cam_base in enumerate(rollout.T_cam_base):
-        mask = renderer.render(T_cam_base @ T_base_link[frame]).mask
-        robot = ndimage.binary_dilation(mask, iterations=_SILHOUETTE_PX, structure=np.ones((3, 3), np.bool_))
-        T_base_cam = se3.inverse(T_cam_base)
-        points = se3.transform_points(T_base_cam, rollout.points[frame].reshape(-1, 3).astype(np.float64))
-        seen = (rollout.valid[frame] & ~robot).ravel()
-        if still is None:
-            still, first_seen = points, seen
-            is_fixed = bool(np.allclose(rollout.T_cam_base, T_cam_base, atol=1e-6))
-        hidden = robot.ravel() & first_seen if is_fixed else first_seen if frame else np.zeros_like(seen)
-        yield np.concatenate([points[seen], still[hidden]])
-
-
-def _conclude(
-    rollout: Rollout,
-    link_names: tuple[str, ...],
-    near: NDArray[np.float64],
-    place: NDArray[np.float64],
-    tool_links: tuple[str, ...],
-    distance: float,
-) -> Assessment:
-    is_near = near < distance
-    standing = is_near[0]
-    is_tool = np.isin(link_names, tool_links)
-    others = near[:, ~standing & ~is_tool]
-    contacts = []
-    for link in np.flatnonzero(is_near.any(axis=0) & ~standing).tolist():
-        changes = np.flatnonzero(np.diff(np.concatenate([[False], is_near[:, link], [False]]).astype(np.int8)))
-        for start, stop in changes.reshape(-1, 2).tolist():
-            frame = start + int(np.argmin(near[start:stop, link]))
-            times = (float(rollout.times[start]), float(rollout.times[stop - 1]))
-            name = link_names[link]
-            contacts.append(Contact(name, times, place[frame, link], float(near[frame, link]), name in tool_links))
+    if distance < body.distance:
+        raise AssessmentError(f"this body tells distances from {body.distance} m on, got {distance} m")
+    swept = sweep(motion or rollout.joints, rollout.times, body, distance)
+    is_tool = np.isin(body.robot.link_names, tool_links)
+    near, place, blind = _nearness(rollout, body, swept, is_tool, distance)
+    names = body.robot.link_names
+    standing: list[Contact] = []
+    contacts: list[Contact] = []
+    clearance = np.inf
+    for link in np.flatnonzero(np.isfinite(near).any(axis=0)).tolist():
+        own = near[:, link]
+        left = _leaving(own, distance)
+        for start, stop in _spans(own < distance, left):
+            nearest = start + int(np.argmin(own[start:stop]))
+            times = (float(swept.times[start]), float(swept.times[stop - 1]))
+            contact = Contact(names[link], times, place[nearest, link], float(own[nearest]), bool(is_tool[link]))
+            (contacts if start >= left else standing).append(contact)
+        if not is_tool[link]:
+            clearance = min(clearance, float(own[left:].min(initial=np.inf)))
     contacts.sort(key=lambda contact: contact.times)
-    names = tuple(link_names[link] for link in np.flatnonzero(standing).tolist())
-    return Assessment(tuple(contacts), float(others.min(initial=np.inf)), names)
+    return Assessment(tuple(contacts), clearance, tuple(standing), blind)
+
+
+def _nearness(
+    rollout: Rollout, body: RobotBody, swept: SweptMotion, is_tool: NDArray[np.bool_], distance: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """How near each link comes at each moment (S, L), the place there (S, L, 3), and how many frames show no scene.
+
+    Infinite for a link that does not move, and where one is neither within ``distance`` nor nearer than any link that
+    is no tool's was before.
+    """
+    moves = np.ptp(swept.T_base_link, axis=0).max(axis=(1, 2)) >= _STILL
+    near = np.full(swept.T_base_link.shape[:2], np.inf)
+    place = np.full((*near.shape, 3), np.nan)
+    beyond = np.where(moves, np.where(is_tool, distance, np.inf), 0.0)
+    blind = 0
+    at_frame = swept.T_base_link[swept.before == swept.after]
+    for frame, (tree, pixels) in enumerate(scenes(rollout, body.surface, at_frame)):
+        blind += pixels == 0
+        if tree is None:
+            continue
+        for moment in np.flatnonzero((swept.before == frame) | (swept.after == frame)).tolist():
+            gaps, places = body.gaps(swept.T_base_link[moment], tree, beyond)
+            closer = gaps < near[moment]
+            near[moment, closer], place[moment, closer] = gaps[closer], places[closer]
+            apart = gaps[moves & ~is_tool & (gaps >= distance)]
+            beyond[~is_tool] = np.minimum(beyond[~is_tool], apart.min(initial=np.inf))
+    near[:, ~moves] = np.inf
+    return near, place, blind
+
+
+def _leaving(near: NDArray[np.float64], distance: float) -> int:
+    """The first moment from which on nearness counts: 0 unless the link is near the scene from the beginning."""
+    if near[0] >= distance:
+        return 0
+    ends = (near >= distance) | ((near == 0.0) & (near[0] > 0.0))
+    return int(np.argmax(ends)) if ends.any() else len(near)
+
+
+def _spans(is_near: NDArray[np.bool_], cut: int) -> Iterator[tuple[int, int]]:
+    """The stretches of moments, from one up to another, in which it is near; none reaches across ``cut``."""
+    for begin, part in ((0, is_near[:cut]), (cut, is_near[cut:])):
+        changes = np.flatnonzero(np.diff(np.concatenate([[False], part, [False]]).astype(np.int8)))
+        for start, stop in changes.reshape(-1, 2).tolist():
+            yield begin + start, begin + stop

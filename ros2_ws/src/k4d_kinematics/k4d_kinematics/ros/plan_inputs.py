@@ -59,7 +59,7 @@ class PlanInputs:
 
         Joints that neither the trajectories nor the start state name keep their positions.
         """
-        self._check_size(sum(len(part.joint_trajectory.points) for part in message.trajectory))
+        self._check_size(displayed_points(message))
         whole = displayed_trajectory(message, self._robot, self._joints.newest)
         return self._plan(Header(), now_ns, whole, PointmapSequence.SOURCE_DISPLAYED_PATH)
 
@@ -106,21 +106,32 @@ class PlanInputs:
         return Plan(stamp_ns or now_ns, stamp_ns, frames, source, held_frames, remark)
 
     def _check_size(self, count: int) -> None:
-        if not 1 <= count <= self._config.max_points:
-            raise TrajectoryError(f"a plan must hold 1 to {self._config.max_points} points, got {count}")
+        check_plan_size(count, self._config.max_points)
+
+
+def check_plan_size(count: int, most: int) -> None:
+    """Raises TrajectoryError unless a plan holds 1 to ``most`` points: before anything of it is converted."""
+    if not 1 <= count <= most:
+        raise TrajectoryError(f"a plan must hold 1 to {most} points, got {count}")
+
+
+def displayed_points(message: DisplayTrajectory) -> int:
+    """How many points all trajectories of a moveit_msgs/DisplayTrajectory hold together."""
+    return sum(len(part.joint_trajectory.points) for part in message.trajectory)
 
 
 def displayed_trajectory(message: DisplayTrajectory, robot: Robot, positions: NDArray[np.float64]) -> JointTrajectory:
     """The trajectories of a moveit_msgs/DisplayTrajectory one after the other, of all the robot's joints.
 
     Joints that neither the trajectories nor the start state name keep ``positions`` (J,). Raises TrajectoryError when
-    joints of several degrees of freedom move, or a trajectory or the start state is not usable.
+    joints of several degrees of freedom move, a trajectory does not begin where the one before ended, or a trajectory
+    or the start state is not usable.
     """
     if any(part.multi_dof_joint_trajectory.points for part in message.trajectory):
         raise TrajectoryError("a displayed path must move single joints, got multi-degree-of-freedom joints")
     q_start = _start_positions(message.trajectory_start.joint_state, robot, positions)
     parts = [trajectory_from_message(part.joint_trajectory) for part in message.trajectory]
-    return concatenate([complete(part, robot, q_start) for part in parts])
+    return concatenate(parts, robot, q_start)
 
 
 def _start_positions(start: JointState, robot: Robot, positions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from k4d_msgs.msg import PointmapFrame
 from k4d_msgs.msg import PointmapSequence as PointmapSequenceMessage
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -25,6 +25,11 @@ from k4d_world_model.ros.stamped_history import StampedHistory
 _STALE_AFTER = 2.0
 # Seconds that a judgement of the calibration, which comes each second, stays valid.
 _CALIBRATION_AGE = 5.0
+
+
+def news_qos() -> QoSProfile:
+    """Only what comes from now on: a verdict that its publisher still holds may be of hours ago."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
 
 
 class CameraInputs:
@@ -61,7 +66,7 @@ class CameraInputs:
             listen(CameraInfo, "camera_info", self._on_camera_info, image_qos()),
             listen(PointmapSequenceMessage, "robot/plan/sequence", self._on_summary, summary_qos()),
             listen(PointmapFrame, "robot/plan/frames", self._on_frame, image_qos()),
-            *([listen(DiagnosticStatus, "robot/calibration", self._on_calibration, summary_qos())] if checked else []),
+            *([listen(DiagnosticStatus, "robot/calibration", self._on_calibration, news_qos())] if checked else []),
             *([listen(Image, config.depth_topic, self._on_depth, image_qos())] if config.depth else []),
         ]
 

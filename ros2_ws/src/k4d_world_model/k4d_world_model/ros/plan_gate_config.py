@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from k4d_kinematics.joint_agreement import SAME_STANCE
 from k4d_kinematics.ros.parameters import described
 
 
@@ -16,11 +17,15 @@ class PlanGateNodeConfig:
         ("",), "Folders outside of installed packages that robot_description may name meshes in; [''] for none."
     )
     camera: str = described("camera", "Camera whose predictions are judged, from <camera>/predicted.")
-    contact_distance: float = described(0.01, "Metres within which a link counts as touching the scene.", (0.001, 0.5))
+    contact_distance: float = described(0.01, "Metres within which a link counts as touching the scene.", (0.005, 0.5))
     clearance: float = described(0.03, "Metres that links other than the tool's must keep from the scene.", (0.0, 1.0))
     metric_residual: float = described(0.01, "Largest metric residual in metres without a concern.", (0.0, 1.0))
     observation_age: float = described(30.0, "Most seconds since the observation to send a plan on.", (0.1, 3600.0))
-    start_tolerance: float = described(0.02, "How far a joint may be from the plan's start, rad or m.", (0.0001, 1.0))
+    start_tolerance: float = described(
+        SAME_STANCE, "How far a joint may be from the plan's start, rad or m.", (0.0001, 1.0)
+    )
+    joint_state_age: float = described(0.5, "Most seconds since the last joint state to send a plan on.", (0.02, 60.0))
+    max_points: int = described(10_000, "Most points of a plan that is taken.", (1, 1_000_000))
     command_topic: str = described(
         "", "Topic of a joint_trajectory_controller that an accepted plan is sent to; empty never moves the robot."
     )

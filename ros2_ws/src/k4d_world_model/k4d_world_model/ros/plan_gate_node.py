@@ -1,5 +1,6 @@
 """k4d_plan_gate_node: says what the prediction of a plan shows, and sends the plan on once an operator accepts it."""
 
+from functools import partial
 from typing import Any
 
 from k4d_msgs.msg import Rollout as RolloutMessage
@@ -18,10 +19,11 @@ from k4d_kinematics.ros.camera_output import image_qos, summary_qos
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_kinematics.ros.parameters import declare_parameters
 from k4d_kinematics.ros.running import run_node
-from k4d_world_model.errors import WorldModelError
+from k4d_world_model.errors import RefusedPlanError, WorldModelError
+from k4d_world_model.ros.plan_command import PlanCommand
 from k4d_world_model.ros.plan_gate import PlanGate
 from k4d_world_model.ros.plan_gate_config import PlanGateNodeConfig
-from k4d_world_model.ros.previewed_plan import ReceivedPlan
+from k4d_world_model.ros.previewed_plan import ReceivedPlan, contact_messages
 from k4d_world_model.ros.rollout_messages import rollout_from_messages
 from k4d_world_model.ros.rollout_output import summaries_qos
 from k4d_world_model.ros.sequence_collector import SequenceCollector
@@ -47,14 +49,17 @@ class PlanGateNode(Node):
         else:
             self.diagnostics.waiting("robot", "no robot_description has been received")
             self.create_subscription(String, "robot_description", self._on_description, summary_qos())
-        topic = self.config.command_topic
-        self._commands = self.create_publisher(JointTrajectoryMessage, topic, NEWEST_QOS) if topic else None
+        self._command = PlanCommand(self, self.config.command_topic)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, NEWEST_QOS)
-        self.create_subscription(JointTrajectoryMessage, "planned_trajectory", self._on_trajectory, NEWEST_QOS)
-        self.create_subscription(DisplayTrajectory, "display_planned_path", self._on_display, NEWEST_QOS)
-        prefix = f"{self.config.camera}/predicted"
-        self.create_subscription(RolloutMessage, f"{prefix}/rollout", self._on_summary, summaries_qos())
-        self.create_subscription(RolloutFrame, f"{prefix}/frames", self._on_frame, image_qos())
+        self.create_subscription(
+            JointTrajectoryMessage, "planned_trajectory", partial(self._receive, ReceivedPlan.of_trajectory), NEWEST_QOS
+        )
+        self.create_subscription(
+            DisplayTrajectory, "display_planned_path", partial(self._receive, ReceivedPlan.of_display), NEWEST_QOS
+        )
+        rollout, frames = (f"{self.config.camera}/predicted/{topic}" for topic in ("rollout", "frames"))
+        self.create_subscription(RolloutMessage, rollout, self._on_summary, summaries_qos())
+        self.create_subscription(RolloutFrame, frames, self._on_frame, image_qos())
         self.create_service(ExecutePlan, "execute_plan", self._on_execute)
 
     def _on_description(self, message: String) -> None:
@@ -85,12 +90,6 @@ class PlanGateNode(Node):
         else:
             self.diagnostics.ok("joint_states", "receiving", stale_after=2.0)
 
-    def _on_trajectory(self, message: JointTrajectoryMessage) -> None:
-        self._receive(ReceivedPlan.of_trajectory, message)
-
-    def _on_display(self, message: DisplayTrajectory) -> None:
-        self._receive(ReceivedPlan.of_display, message)
-
     def _receive(self, convert: Any, message: Any) -> None:
         if self._gate is None:
             self.diagnostics.error("plan", "a plan came before any robot_description")
@@ -115,30 +114,30 @@ class PlanGateNode(Node):
                 summary, frames = self._collector.take()
                 self._collector.drop()
                 self._gate.predict(summary, rollout_from_messages(summary, frames))
+                late = self._gate.lateness(summary, self.get_clock().now().nanoseconds)
+                if late:
+                    raise RefusedPlanError(ExecutePlan.Request.TOO_OLD, f"it came too late to send its plan on: {late}")
                 self.diagnostics.ok("rollout", f"{summary.frame_count} frames of {summary.model_name}")
         except WorldModelError as error:
             self.diagnostics.error("rollout", str(error))
 
     def _on_execute(self, request: ExecutePlan.Request, response: ExecutePlan.Response) -> ExecutePlan.Response:
-        if self._gate is None:
-            response.error_code, response.error_string = ExecutePlan.Request.NOT_PREDICTED, "there is no robot yet"
-            return response
-        verdict = self._gate.judge(response)
-        if verdict[0] == ExecutePlan.Request.NONE and request.sequence_id:
-            verdict = self._gate.obstacle(request, response, self.get_clock().now().nanoseconds)
-            if verdict[0] == ExecutePlan.Request.NONE:
-                verdict = self._send(response)
-        response.error_code, response.error_string = verdict
+        response.clearance = float("nan")
+        try:
+            if self._gate is None:
+                raise RefusedPlanError(ExecutePlan.Request.NOT_PREDICTED, "there is no robot yet")
+            response.rollout = self._gate.summary
+            judged = self._gate.judge()
+            response.contacts, response.clearance = contact_messages(judged.assessment), judged.assessment.clearance
+            response.concerns = judged.concerns
+            if request.sequence_id:
+                self._gate.check(judged, request, self.get_clock().now().nanoseconds)
+                self._command.send(partial(self._gate.release, judged))
+                self.get_logger().info(f"the plan that rollout {request.sequence_id} shows was sent on")
+                response.executed = True
+        except RefusedPlanError as error:
+            response.error_code, response.error_string = error.code, str(error)
         return response
-
-    def _send(self, response: ExecutePlan.Response) -> tuple[int, str]:
-        if self._commands is None:
-            return ExecutePlan.Request.NOT_ALLOWED, "command_topic is empty: this node may not move the robot"
-        assert self._gate is not None
-        self._commands.publish(self._gate.release())
-        self.get_logger().info(f"the plan that rollout {response.rollout.sequence_id} shows was sent on")
-        response.executed = True
-        return ExecutePlan.Request.NONE, ""
 
     def close(self) -> None:
         """Ends the thread that judges predictions."""

@@ -1,6 +1,7 @@
 """The compare node over real DDS: a plan is predicted, a robot follows it, and its pictures differ in a known way."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from std_msgs.msg import Header, String
 from k4d_kinematics import Camera, JointTrajectory, se3
 from k4d_kinematics.ros.camera_output import summary_qos
 from k4d_kinematics.ros.conversions import camera_message, nanoseconds, time_message
+from k4d_world_model.comparison import pictures
 from k4d_world_model.rollout import MetricFit, Provenance, Rollout
 from k4d_world_model.ros.compare_node import CompareNode
 from k4d_world_model.ros.rollout_messages import frame_message, summary_message
@@ -101,7 +103,14 @@ class Graph:
             self.frames.publish(frame_message(rollout, index, summary, "base"))
 
     def execute(
-        self, rollout: Rollout, levels: int, *, began: int = BEGAN, camera: Camera = CAMERA, moves: bool = True
+        self,
+        rollout: Rollout,
+        levels: int,
+        *,
+        began: int = BEGAN,
+        camera: Camera = CAMERA,
+        moves: bool = True,
+        sees: bool = True,
     ) -> None:
         """Joints at 50 Hz and pictures at 10 Hz around the plan, the pictures brighter than predicted by ``levels``."""
         self.infos.publish(camera_message(camera, time_message(began)))
@@ -111,7 +120,7 @@ class Graph:
             stamp_ns = began + k * SECOND // 50
             header = Header(stamp=time_message(stamp_ns), frame_id=CAMERA.frame_id)
             self.states.publish(JointState(header=header, name=["turn"], position=[turn(k / 50 if moves else 0.0)]))
-            if k % 5 == 0:
+            if sees and k % 5 == 0:
                 index = min(max(k // 5, 0), FRAMES - 1)
                 brighter = rollout.rgb[index] + np.uint8(levels)
                 self.images.publish(bridge.cv2_to_imgmsg(brighter, "rgb8", header=header))
@@ -138,7 +147,10 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
     return {item.key: item.value for item in status.values}
 
 
-def test_an_executed_plan_is_compared(graph: Graph, tmp_path: Path) -> None:
+def test_an_executed_plan_is_compared(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn_by = []
+    draw = pictures.heat
+    monkeypatch.setattr(pictures, "heat", lambda *a: drawn_by.append(threading.current_thread()) or draw(*a))
     rollout = make_rollout()
     graph.descriptions.publish(String(data=ARM))
     graph.until(lambda: graph.message("robot") == "described", "the robot")
@@ -166,7 +178,11 @@ def test_an_executed_plan_is_compared(graph: Graph, tmp_path: Path) -> None:
     assert distances.shape == (HEIGHT, WIDTH)
     assert np.isnan(distances[1, 2])
     assert np.nanmedian(distances) == pytest.approx(0.0105, abs=0.001)
+    assert len(drawn_by) == 4, "two errors of each frame and two maps, once"
+    assert threading.main_thread() not in drawn_by, "the executor has other things to do"
     (report,) = (tmp_path / "reports").iterdir()
+    assert report.name.endswith("_front@standing")
+    assert graph.message("report") == "of rollout standing written"
     assert json.loads((report / "figures.json").read_text())["by_frame"][4]["psnr_db"] == pytest.approx(28.13, abs=0.01)
     assert (report / "report.html").is_file()
 
@@ -196,3 +212,14 @@ def test_wrong_input_is_named_and_survived(graph: Graph, tmp_path: Path) -> None
     assert values(graph.heard["figures"][0].status[2])["robot_iou"] == "no robot is given"
     assert "XML" in graph.message("robot")
     assert "cannot be written" in graph.message("report")
+    (tmp_path / "reports").unlink()
+    graph.predict(rollout, "written")
+    graph.until(lambda: graph.node.watch.is_waiting, "the rollout")
+    graph.execute(rollout, 0, began=BEGAN + 30 * SECOND)
+    graph.until(lambda: graph.message("report") == "of rollout written written", "a report after all")
+    assert graph.node.diagnostics._conditions["report"].level == DiagnosticStatus.OK
+    graph.predict(rollout, "unseen")
+    graph.until(lambda: graph.node.watch.is_waiting, "the rollout")
+    graph.execute(rollout, 0, began=BEGAN + 40 * SECOND, sees=False)
+    graph.until(lambda: graph.message("execution").endswith("no picture was kept of it"), "the complaint")
+    graph.until(lambda: graph.message("execution").startswith("0 rollouts wait"), "a look that finds nothing wrong")

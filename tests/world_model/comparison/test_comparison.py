@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from k4d_kinematics import Camera, ConfiguredRobot, JointTrajectory
 from k4d_world_model.comparison.comparison import compare_execution
 from k4d_world_model.comparison.frame_figures import FIGURES
-from k4d_world_model.comparison.pictures import MISSING_COLOUR, frame_rows, heat, mean_error, worst_frames
+from k4d_world_model.comparison.pictures import MISSING_COLOUR, comparison_pictures, heat, mean_error, worst_frames
 from k4d_world_model.comparison.titles import OVERALL_TITLES, overall_figures
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.errors import ComparisonError
@@ -76,7 +76,7 @@ def test_dropped_frames_are_counted_and_named_and_change_nothing_else(rollout: R
         figures = [getattr(comparison.figures[k], name) for name in FIGURES]
         assert all(figure.value is None and "nearest executed frame lies" in figure.reason for figure in figures)
     assert comparison.figures[3] == whole.figures[3]
-    assert len(frame_rows(comparison)) == FRAMES - 2
+    assert len(comparison_pictures(comparison).rows) == FRAMES - 2
 
 
 def test_another_start_compares_other_frames(rollout: Rollout, executed: Episode) -> None:
@@ -110,7 +110,7 @@ def test_one_frame_of_missing_points_is_that_frames_matter(rollout: Rollout, exe
     assert comparison.figures[6].chamfer_mm.reason == "no point is known in both"
     assert comparison.figures[6].missing_share.value == 1.0
     assert comparison.figures[3].chamfer_mm.value == pytest.approx(0.0, abs=1e-4)
-    picture = frame_rows(comparison)[2]
+    picture = comparison_pictures(comparison).rows[2]
     assert (picture[:, 3 * WIDTH :] == MISSING_COLOUR).all()
 
 

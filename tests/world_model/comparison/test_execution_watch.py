@@ -24,17 +24,21 @@ def ns(moment: float) -> int:
 
 def live(
     watch: ExecutionWatch, executed: Episode, began: float, *, moves: bool = True, sees: bool = True, period: int = 50
-) -> list[Execution]:
-    """Plays joints at 100 Hz and pictures at 10 Hz from 2 s before to 2 s after; asks every ``period`` states."""
-    found = []
+) -> list[Execution | str]:
+    """What is executed, or why that cannot be compared, while joints are played at 100 Hz and pictures at 10 Hz.
+
+    From 2 s before to 2 s after the plan; asks after every ``period`` states.
+    """
+    found: list[Execution | str] = []
     moments = np.arange(-2.0, 3.0, 0.01)
     for k, (moment, (turn,)) in enumerate(zip(moments.tolist(), joints(moments).tolist(), strict=True)):
         watch.move(ns(began + moment), ["turn", "other"], [turn if moves else -0.4, 0.0])
         frame = round((moment + STEP) / STEP)
         if sees and k % 10 == 0 and 0 <= frame < executed.frame_count and watch.wants(ns(began + moment)):
             watch.see(ns(began + moment), CAMERA, executed.rgb[frame], executed.scene_points[frame])
-        if k % period == 0:
-            found += watch.executed()
+        if (k + 1) % period == 0:
+            executions, problems = watch.executed()
+            found += [*executions, *problems]
     return found
 
 
@@ -66,10 +70,10 @@ def test_a_robot_that_stands_still_executes_nothing_and_is_given_up_on(rollout: 
     assert watch.is_waiting
     assert "from the newest plan" in watch.state
     watch.move(ns(START + 9.7), ["turn"], [-0.4])
-    assert watch.executed() == []
+    assert watch.executed() == ([], [])
     assert watch.is_waiting
     watch.move(ns(START + 9.9), ["turn"], [-0.4])
-    assert watch.executed() == []
+    assert watch.executed() == ([], [])
     assert not watch.is_waiting
 
 
@@ -78,7 +82,7 @@ def test_nothing_is_kept_unless_something_is_waited_for(rollout: Rollout, execut
     assert not watch.wants(ns(START))
     assert live(watch, executed, BEGAN) == []
     watch.await_execution(Awaited("one", rollout, ns(START)))
-    assert watch.executed() == []
+    assert watch.executed() == ([], [])
 
 
 def test_pictures_stay_within_rate_bytes_and_time(rollout: Rollout, executed: Episode) -> None:
@@ -113,6 +117,19 @@ def test_what_cannot_be_watched_is_named(rollout: Rollout, executed: Episode) ->
     watch.await_execution(Awaited("one", rollout, ns(START)))
     with pytest.raises(RejectedEpisodeError, match="must be finite"):
         watch.move(ns(START), ["turn"], [np.nan])
-    with pytest.raises(ComparisonError, match="no picture was kept"):
-        live(watch, executed, BEGAN, sees=False)
+    (problem,) = live(watch, executed, BEGAN, sees=False)
+    assert problem == "rollout 'one': a plan was executed, and no picture was kept of it"
+    assert not watch.is_waiting
+
+
+def test_a_rollout_that_nothing_was_seen_of_costs_no_other_its_comparison(rollout: Rollout, executed: Episode) -> None:
+    watch = ExecutionWatch(LIMITS)
+    watch.await_execution(Awaited("seen", rollout, ns(START)))
+    watch.await_execution(Awaited("blind", rollout, ns(BEGAN + 4.0)))
+    live(watch, executed, BEGAN, period=1000)
+    live(watch, executed, BEGAN + 6.0, sees=False, period=1000)
+    (execution,), (problem,) = watch.executed()
+    assert execution.awaited.name == "seen"
+    assert execution.frames.frame_count == executed.frame_count
+    assert problem.startswith("rollout 'blind': ")
     assert not watch.is_waiting

@@ -15,7 +15,8 @@ from k4d_world_model.cli.compare import Arguments, run
 from k4d_world_model.comparison.charts import Series, line_chart, ticks
 from k4d_world_model.comparison.comparison import Comparison, compare_execution
 from k4d_world_model.comparison.frame_figures import FIGURES
-from k4d_world_model.comparison.report_files import write_comparison
+from k4d_world_model.comparison.pictures import comparison_pictures
+from k4d_world_model.comparison.report_files import execution_folder, write_comparison
 from k4d_world_model.dataset.bag_writer import write_bag
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout
@@ -53,7 +54,7 @@ def strictly(text: str) -> Any:
 
 
 def test_programs_read_every_figure_or_its_reason(comparison: Comparison, tmp_path: Path) -> None:
-    write_comparison(tmp_path / "out", comparison, "as given")
+    write_comparison(tmp_path / "out", comparison, comparison_pictures(comparison), "as given")
     content = strictly((tmp_path / "out" / "figures.json").read_text())
     assert (content["format"], content["frames"], content["frames_with_partner"]) == ("k4d comparison", FRAMES, 8)
     assert content["execution_start_s"] == START
@@ -73,9 +74,20 @@ def test_programs_read_every_figure_or_its_reason(comparison: Comparison, tmp_pa
     assert frames[0].shape == (12 * HEIGHT, 4 * 12 * WIDTH, 3)
 
 
+def test_no_two_executions_share_a_folder_whatever_they_are_called(tmp_path: Path) -> None:
+    named = [("front", "a"), ("front", "b"), ("wrist", "a"), ("front", "../a"), ("front", ".._a"), ("front/left", "a"),
+             ("front_left", "a"), ("front", "left_a"), ("front@left", "a"), ("front", "left@a"),
+             ("front", "")]  # fmt: skip
+    folders = {execution_folder(START, *names) for names in named} | {execution_folder(START + 0.002, *named[0])}
+    assert len(folders) == len(named) + 1
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+    assert {path.name for path in tmp_path.iterdir()} == folders
+
+
 @pytest.mark.timeout(900)  # a browser on a busy core
 def test_the_page_opens_from_a_disk_and_asks_for_nothing(comparison: Comparison, tab: Any, tmp_path: Path) -> None:
-    write_comparison(tmp_path / "out", comparison, "as given")
+    write_comparison(tmp_path / "out", comparison, comparison_pictures(comparison), "as given")
     tab.open((tmp_path / "out" / "report.html").as_uri())
     others = [address for address in tab.requested if not address.startswith(("file:", "data:image/png"))]
     assert not others

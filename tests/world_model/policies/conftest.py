@@ -4,6 +4,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,12 +13,30 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from k4d_kinematics import Camera
-from k4d_world_model.policy_evaluation.policy import Observation
+from k4d_world_model.policy_evaluation.policy import Briefing, Observation
+from k4d_world_model.policy_evaluation.remote.connection import ServerAddress
+from k4d_world_model.policy_evaluation.remote.gripper import GripperMeaning
+from k4d_world_model.policy_evaluation.remote_policy import RemotePolicyConfig
 
 JOINTS = ("shoulder", "elbow", "finger")
 HEIGHT, WIDTH = 6, 14
 
 Handler = Callable[[ServerConnection], None]
+
+BRIEFING = Briefing(3, "The robot picks up the red box and puts it on the blue disc.")
+GREETING = {"image_resolution": [10, 21], "needs_wrist_camera": True, "n_external_cameras": 1,
+            "needs_stereo_camera": False, "needs_session_id": False, "action_space": "joint_position"}  # fmt: skip
+
+ARENA = {"dialect": "roboarena", "fit": "stretch", "blank_images": ("observation/wrist_image_left",)}
+
+
+def configured(address: str, **changes: Any) -> RemotePolicyConfig:
+    """A policy of two joints and a gripper at ``address``."""
+    config = RemotePolicyConfig(
+        "far", ServerAddress(address, patience=5.0), ("elbow", "shoulder"), GripperMeaning("finger", 0.04),
+        image_height=10, image_width=21,
+    )  # fmt: skip
+    return replace(config, **changes)
 
 
 @pytest.fixture

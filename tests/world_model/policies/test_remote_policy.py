@@ -1,7 +1,5 @@
-"""A remote policy against servers on this machine that encode by hand: what is asked, what comes of it, what fails."""
+"""A remote policy against servers on this machine that encode by hand: what is asked, and what comes of it."""
 
-import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +13,14 @@ from k4d_kinematics.configuration import from_mapping
 from k4d_kinematics.errors import ConfigurationError
 from k4d_world_model.errors import PolicyError, PolicyRunError, RemotePolicyError
 from k4d_world_model.policy_evaluation.opening import open_policy
-from k4d_world_model.policy_evaluation.policy import Briefing, Observation
-from k4d_world_model.policy_evaluation.remote.connection import ServerAddress
+from k4d_world_model.policy_evaluation.policy import Observation
+from k4d_world_model.policy_evaluation.remote.gripper import GripperMeaning
 from k4d_world_model.policy_evaluation.remote.pictures import letterbox
-from k4d_world_model.policy_evaluation.remote_policy import GripperMeaning, RemotePolicy, RemotePolicyConfig
+from k4d_world_model.policy_evaluation.remote_policy import RemotePolicy, RemotePolicyConfig
+
+from .conftest import ARENA, BRIEFING, GREETING, configured
 
 ROOT = Path(__file__).resolve().parents[3]
-BRIEFING = Briefing(3, "The robot picks up the red box and puts it on the blue disc.")
-GREETING = {"image_resolution": [10, 21], "needs_wrist_camera": True, "n_external_cameras": 1,
-            "needs_stereo_camera": False, "needs_session_id": False, "action_space": "joint_position"}  # fmt: skip
-
-
-def configured(address: str, **changes: Any) -> RemotePolicyConfig:
-    config = RemotePolicyConfig(
-        "far", ServerAddress(address, patience=5.0), ("elbow", "shoulder"), GripperMeaning("finger", 0.04),
-        image_height=10, image_width=21,
-    )  # fmt: skip
-    return replace(config, **changes)
 
 
 def test_an_openpi_server_is_asked_by_name_and_its_chunk_is_carried_out(
@@ -84,41 +73,72 @@ def test_velocities_and_deltas_add_up_from_where_the_joints_are(
         assert chunk.joint_names == ("elbow", "shoulder")
 
 
-def test_a_roboarena_server_is_told_of_resets_and_answers_with_an_array(
-    observation: Observation, plain: Any, served: Any
+def test_grippers_open_or_close_wholly_at_a_threshold_and_steps_are_clipped(
+    observation: Observation, plain: Any, served: Any, answering: Any
+) -> None:
+    actions = np.array([[1.5, -0.5, 0.6], [-3.0, 0.25, 0.5], [0.5, 1.25, 9.0], [0.0, 0.0, -0.1]])
+    steps = np.array([[1.0, -0.5], [-1.0, 0.25], [0.5, 1.0], [0.0, 0.0]])
+    for closed, opened, fingers in ((1.0, 0.0, [0.0, 0.04, 0.0, 0.04]), (0.0, 1.0, [0.04, 0.0, 0.04, 0.0])):
+        gripper = GripperMeaning("finger", 0.04, open_value=opened, closed_value=closed, threshold=0.5)
+        with served(answering(plain.encode({}), plain.encode({"actions": actions}))) as address:
+            config = configured(address, action="joint_delta", action_scale=0.2, action_limit=1.0, gripper=gripper)
+            with RemotePolicy(config) as policy:
+                targets = policy.act(observation).targets
+        np.testing.assert_allclose(targets[:, :2], np.array([-1.0, 0.5]) + 0.2 * np.cumsum(steps, axis=0))
+        np.testing.assert_allclose(targets[:, 2], fingers)
+
+
+@pytest.mark.parametrize("needs_session", [True, False])
+def test_a_roboarena_server_is_told_of_each_run_and_answers_with_an_array(
+    needs_session: bool, observation: Observation, plain: Any, served: Any
 ) -> None:
     asked: list[dict[str, Any]] = []
 
     def handler(connection: ServerConnection) -> None:
-        connection.send(plain.encode(GREETING))
+        connection.send(plain.encode(GREETING | {"needs_session_id": needs_session, "a_later_key": {"x": 1}}))
         for request in connection:
             asked.append(plain.decode(request))
             reset = asked[-1].pop("endpoint") == "reset"
             connection.send("reset successful" if reset else plain.encode(np.full((4, 3), 0.5, np.float32)))
 
-    names = {"image_key": "observation/exterior_image_0_left", "blank_images": ("observation/wrist_image_left",)}
-    with served(handler) as address, RemotePolicy(configured(address, dialect="roboarena", **names)) as policy:
-        policy.reset(BRIEFING)
-        assert policy.act(observation).targets.shape == (4, 3)
-    assert [sorted(request)[-1] for request in asked] == ["prompt", "prompt"]
-    assert asked[0] == {"prompt": BRIEFING.task}
+    with served(handler) as address, RemotePolicy(configured(address, **ARENA)) as policy:
+        for _ in range(2):
+            policy.reset(BRIEFING)
+            for _ in range(2):
+                assert policy.act(observation).targets.shape == (4, 3)
+    sessions = [asked[k].pop("session_id") for k in (0, 3)]
+    assert all(isinstance(session, str) and session for session in sessions)
+    assert sessions[0] != sessions[1], "another run is another session"
+    assert asked[0] == asked[3] == {"prompt": BRIEFING.task}
+    told = [sessions[0]] * 2 + [sessions[1]] * 2 if needs_session else [None] * 4
+    assert [asked[k].get("session_id") for k in (1, 2, 4, 5)] == told
+    # RoboArena resizes without regard to proportions.
+    stretched = Image.fromarray(observation.rgb).resize((21, 10), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(asked[1]["observation/exterior_image_1_left"], np.asarray(stretched))
+
+
+def test_external_cameras_count_from_one_or_from_zero(plain: Any, served: Any, answering: Any) -> None:
+    for numbers in ((1, 2), (0, 1)):
+        first, second = (f"observation/exterior_image_{number}_left" for number in numbers)
+        names = {"image_key": first, "blank_images": (second, "observation/wrist_image_left")}
+        handler = answering(plain.encode(GREETING | {"n_external_cameras": 2}), "reset successful")
+        with served(handler) as address, RemotePolicy(configured(address, **ARENA | names)) as policy:
+            policy.reset(BRIEFING)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"action_space": "joint_velocity"}, "its actions are 'joint_velocity'"),
      ({"image_resolution": [224, 224]}, "pictures of \\(224, 224\\) pixels"),
-     ({"n_external_cameras": 2}, "demands observation/exterior_image_1_left"),
-     ({"needs_stereo_camera": True}, "demands observation/exterior_image_0_right, observation/wrist_image_right"),
-     ({"needs_session_id": True}, "demands session_id"),
-     ({"colour": 1}, "is not RoboArena's: unknown key 'colour'")],
+     ({"n_external_cameras": 2}, "demands observation/exterior_image_2_left"),
+     ({"needs_stereo_camera": True}, "demands observation/exterior_image_1_right, observation/wrist_image_right"),
+     ({"n_external_cameras": "two"}, "is not RoboArena's: .*n_external_cameras")],
 )  # fmt: skip
 def test_a_roboarena_server_that_demands_something_else_is_named(
     change: dict[str, Any], message: str, plain: Any, served: Any, answering: Any
 ) -> None:
-    names = {"image_key": "observation/exterior_image_0_left", "blank_images": ("observation/wrist_image_left",)}
     with served(answering(plain.encode(GREETING | change))) as address, pytest.raises(RemotePolicyError, match=message):
-        RemotePolicy(configured(address, dialect="roboarena", **names)).reset(BRIEFING)
+        RemotePolicy(configured(address, **ARENA)).reset(BRIEFING)
 
 
 def test_an_array_of_objects_is_refused_and_unpickles_nothing(
@@ -156,41 +176,6 @@ def test_answers_that_are_no_actions_are_named(
         policy.act(observation)
 
 
-def test_answers_are_bounded_in_size_and_time_and_the_next_run_connects_anew(
-    observation: Observation, plain: Any, served: Any
-) -> None:
-    released, connections = threading.Event(), []
-
-    def handler(connection: ServerConnection) -> None:
-        connections.append(connection)
-        connection.send(plain.encode({}))
-        connection.recv()
-        if len(connections) == 1:
-            connection.send(plain.encode({"actions": np.zeros((9, 3)), "x": bytes(3000)}))
-        elif len(connections) == 2:
-            released.wait(10.0)
-        else:
-            connection.send(plain.encode({"actions": np.zeros((2, 3))}))
-
-    with served(handler) as address:
-        config = configured(address, server=ServerAddress(address, patience=1.0, largest_answer=2000))
-        with RemotePolicy(config) as policy:
-            with pytest.raises(RemotePolicyError, match="no answer of at most 2000 bytes"):
-                policy.act(observation)
-            with pytest.raises(RemotePolicyError, match="no answer within 1 s"):
-                policy.act(observation)
-            released.set()
-            assert policy.act(observation).targets.shape == (2, 3)
-    with pytest.raises(RemotePolicyError, match="no policy server answers"):
-        RemotePolicy(config).act(observation)
-
-
-def test_a_greeting_that_is_none_is_named(plain: Any, served: Any, answering: Any, observation: Observation) -> None:
-    for greeting in ("hello", plain.encode([1])):
-        with served(answering(greeting)) as address, pytest.raises(RemotePolicyError, match="greets with a mapping"):
-            RemotePolicy(configured(address)).act(observation)
-
-
 def test_a_joint_that_the_robot_lacks_is_named(observation: Observation) -> None:
     with pytest.raises(RemotePolicyError, match="no joint 'wing'; it has shoulder, elbow, finger"):
         RemotePolicy(configured("ws://127.0.0.1:9", joints=("wing",))).act(observation)
@@ -209,6 +194,12 @@ def test_pictures_keep_their_proportions(rows: int, columns: int, inner: tuple[s
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"server": {"url": "http://127.0.0.1"}}, "url must be ws"), ({"server": {"url": "ws://"}}, "url must be ws"),
+     ({"server": {"url": "ws://host:99999"}}, "url must be ws.*99999.*Port out of range"),
+     ({"server": {"url": "ws://h/#x"}}, "url must be ws.*fragment"), ({"server": {"url": "ws://a..b"}}, "url must be"),
+     ({"server": {"url": "ws://me@h"}}, "url must be ws.*password"), ({"server": {"url": "ws://[::1"}}, "url must be"),
+     ({"gripper": {"joint": "f", "open_position": 0.04, "threshold": 1.0}}, "threshold must lie between .* got 1.0"),
+     ({"action_limit": 1.0}, "action_limit is for velocities and deltas only"),
+     ({"action": "joint_delta", "action_limit": 0.0}, "action_limit must be above 0"), ({"fit": "crop"}, "fit"),
      ({"server": {"url": "ws://h", "patience": 0.0}}, "patience must be"), ({"joints": []}, "joints must be"),
      ({"joints": ["a", "a"]}, "none twice"), ({"name": "a/b"}, "a policy's name"), ({"period": 0.0}, "period must be"),
      ({"image_width": 0}, "image_height and image_width"), ({"action_scale": 2.0}, "velocities and deltas only"),
@@ -224,6 +215,7 @@ def test_policies_of_yaml_files_open_by_name(tmp_path: Path) -> None:
     robot: ConfiguredRobot = None  # type: ignore[assignment]  # a remote policy knows no robot
     path = ROOT / "config/policies/remote_roboarena.yaml"
     assert open_policy(f"remote:{path}", robot).name == "roboarena"
+    assert open_policy(f"remote:{path.with_name('remote_droid.yaml')}", robot).name == "droid"
     (tmp_path / "bad.yaml").write_text("name: far\njoints: [a]\nserver: {url: 'http://x'}\n")
     for spec, message in (("remote", "needs the YAML file"), (f"remote:{tmp_path / 'bad.yaml'}", "url must be ws"),
                           (f"diffusion:{tmp_path / 'none.yaml'}", "cannot be read")):  # fmt: skip

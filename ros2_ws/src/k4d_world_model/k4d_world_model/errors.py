@@ -118,7 +118,11 @@ class WireError(WorldModelError):
 
 
 class RemotePolicyError(PolicyError):
-    """A policy server cannot be reached, does not answer in time, or speaks otherwise than its configuration says."""
+    """A policy server speaks otherwise than its configuration says, or that configuration cannot be meant."""
+
+
+class UnreachablePolicyError(RemotePolicyError):
+    """A policy server cannot be reached, ends the connection or does not answer in time: which may pass."""
 
 
 class MetaWorldError(WorldModelError):

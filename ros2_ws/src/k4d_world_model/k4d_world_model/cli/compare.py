@@ -10,6 +10,7 @@ import tyro
 from k4d_kinematics import configured_robot
 from k4d_kinematics.errors import KinematicsError
 from k4d_world_model.comparison.comparison import Comparison, compare_execution
+from k4d_world_model.comparison.pictures import comparison_pictures
 from k4d_world_model.comparison.recorded_execution import StartRule, recorded_execution
 from k4d_world_model.comparison.report_files import PAGE, write_comparison
 from k4d_world_model.comparison.titles import FRAME_TITLES, middle_and_worst, shown
@@ -67,7 +68,7 @@ def run(arguments: Arguments) -> None:
     found = recorded_execution(arguments.executed, arguments.source, rollout, stamp_ns, rule, arguments.cache)
     robot = found.robot if arguments.robot is None else configured_robot(arguments.robot, arguments.cache)
     comparison = compare_execution(rollout, found.frames, found.start, arguments.tolerance, robot)
-    write_comparison(arguments.out, comparison, found.known_by)
+    write_comparison(arguments.out, comparison, comparison_pictures(comparison), found.known_by)
     print(_table(comparison))
     for remark in comparison.remarks:
         print(f"note: {remark}")

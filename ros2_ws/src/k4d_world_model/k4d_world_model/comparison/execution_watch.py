@@ -12,7 +12,7 @@ from k4d_world_model.dataset.episode import Episode, EpisodeInfo
 from k4d_world_model.dataset.sampling import nearest_indices
 from k4d_world_model.dataset.sources.joint_samples import JointSamples
 from k4d_world_model.dataset.sources.recorded_episode import points_of_depth
-from k4d_world_model.errors import ComparisonError, RejectedEpisodeError
+from k4d_world_model.errors import ComparisonError, RejectedEpisodeError, WorldModelError
 from k4d_world_model.evaluation.fitted_episode import fitted_episode
 from k4d_world_model.rollout import Rollout
 
@@ -148,28 +148,32 @@ class ExecutionWatch:
         while self._bytes > self._limits.megabytes * 1e6:
             self._drop(min(self._seen))
 
-    def executed(self) -> list[Execution]:
-        """The rollouts whose plans have been executed since the last call; they are waited for no more.
+    def executed(self) -> tuple[list[Execution], list[str]]:
+        """The rollouts whose plans have been executed since the last call, and why others cannot be compared.
 
-        Those that were not executed in time are given up. Forgets what is too old. Raises ComparisonError when one was
-        executed and no picture was kept of it.
+        None of them is waited for any more. Those that were not executed in time are given up. Forgets what is too old.
         """
         begin_ns = self._newest_ns - round(self._limits.seconds * _SECOND_NS)
         self._joints.forget_before(begin_ns)
         for stamp_ns in [stamp_ns for stamp_ns in self._seen if stamp_ns < begin_ns]:
             self._drop(stamp_ns)
-        found = []
+        found: list[Execution] = []
+        problems = []
         for awaited in list(self._waiting):
             how = self._following(awaited)
             is_late = self._newest_ns - awaited.stamp_ns > (self._limits.wait + awaited.rollout.times[-1]) * _SECOND_NS
             if how is None and not is_late:
                 continue
             self._waiting.remove(awaited)
-            if how is not None:
+            if how is None:
+                continue
+            try:
                 found.append(Execution(awaited, how, self._frames(awaited.rollout, how.start)))
+            except WorldModelError as error:
+                problems.append(f"rollout {awaited.name!r}: {error}")
         if not self._waiting:
             self._forget()
-        return found
+        return found, problems
 
     def _following(self, awaited: Awaited) -> Following | None:
         """How its plan was executed, None where it has not been, or not to its end."""

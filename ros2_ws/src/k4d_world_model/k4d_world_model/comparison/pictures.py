@@ -25,26 +25,46 @@ class Scales:
     distance: float
 
 
-def scales(comparison: Comparison) -> Scales:
-    """The 99th percentiles of all frames' errors: levels of 255, metres."""
-    return Scales(
-        _top(comparison.colour_differences, _LEAST_LEVELS), _top(comparison.distances, _LEAST_DISTANCE)
-    )  # fmt: skip
+@dataclass(frozen=True, eq=False)
+class ComparisonPictures:
+    """All that is shown of a comparison, drawn once.
 
-
-def frame_rows(comparison: Comparison) -> list[Picture]:
-    """For each of the K frames with a partner one row: predicted | executed | colour error | distance of points.
-
-    Errors are ``heat`` on the comparison's own scales; what is not known is grey.
+    rows: for each of the K frames with a partner predicted | executed | colour error | distance of points.
+    worst: up to three of them, the worst first, and ``chosen_by`` what they were chosen by.
+    scales: of all errors here. colour_map, distance_map: the mean errors (H, W, 3) over the frames; mean_distance the
+    latter in metres (H, W), NaN where unknown. Errors are drawn by ``heat``; what is not known is grey.
     """
-    top = scales(comparison)
-    paired = comparison.pairing.paired
-    colours = heat(comparison.colour_differences, top.levels)
-    distances = heat(comparison.distances, top.distance)
-    return [
-        side_by_side([comparison.rollout.rgb[k], comparison.executed.rgb[row], colours[row], distances[row]])
-        for row, k in enumerate(paired.tolist())
+
+    rows: list[Picture]
+    worst: list[int]
+    chosen_by: str
+    scales: Scales
+    colour_map: Picture
+    distance_map: Picture
+    mean_distance: NDArray[np.float32]
+
+    @property
+    def worst_rows(self) -> Picture:
+        """The worst rows, one below the other."""
+        return np.concatenate([self.rows[row] for row in self.worst])
+
+
+def comparison_pictures(comparison: Comparison) -> ComparisonPictures:
+    """The pictures of a comparison, on scales that end at the 99th percentiles of all frames' errors."""
+    levels, distances = comparison.colour_differences, comparison.distances
+    top = Scales(_top(levels, _LEAST_LEVELS), _top(distances, _LEAST_DISTANCE))
+    colour_errors, distance_errors = heat(levels, top.levels), heat(distances, top.distance)
+    rows = [
+        side_by_side(
+            [comparison.rollout.rgb[k], comparison.executed.rgb[row], colour_errors[row], distance_errors[row]]
+        )
+        for row, k in enumerate(comparison.pairing.paired.tolist())
     ]
+    mean_distance = mean_error(distances)
+    return ComparisonPictures(
+        rows, *worst_frames(comparison), top, heat(mean_error(levels), top.levels), heat(mean_distance, top.distance),
+        mean_distance,
+    )  # fmt: skip
 
 
 def mean_error(errors: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -66,7 +86,7 @@ def heat(errors: NDArray[np.floating], top: float) -> Picture:
 
 
 def worst_frames(comparison: Comparison, count: int = 3) -> tuple[list[int], str]:
-    """Up to ``count`` rows of ``frame_rows``, the worst first, and by what they were chosen.
+    """Up to ``count`` rows of ``ComparisonPictures``, the worst first, and by what they were chosen.
 
     By the 95th percentile of the points' distance where it is known, otherwise by PSNR.
     """

@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from einops import repeat
@@ -13,7 +14,7 @@ from einops import repeat
 from k4d_kinematics.pictures import Picture, write_png, write_video
 from k4d_world_model.comparison.comparison import Comparison
 from k4d_world_model.comparison.frame_figures import FIGURES
-from k4d_world_model.comparison.pictures import frame_rows, heat, mean_error, scales, worst_frames
+from k4d_world_model.comparison.pictures import ComparisonPictures
 from k4d_world_model.comparison.report_page import report_page
 from k4d_world_model.comparison.titles import overall_figures
 from k4d_world_model.errors import ComparisonError
@@ -25,20 +26,22 @@ _FORMAT, _VERSION = "k4d comparison", 1
 _SMALLEST_HEIGHT_PX = 192
 
 
-def write_comparison(folder: Path, comparison: Comparison, known_by: str) -> None:
+def execution_folder(start: float, camera: str, name: str) -> str:
+    """What the report of one rollout's execution is called: by its start in seconds, its camera and its name.
+
+    Other cameras and other rollouts have other folders, whatever their names hold.
+    """
+    return f"execution_{round(start * 1e3)}_{quote(camera, safe='')}@{quote(name, safe='')}"
+
+
+def write_comparison(folder: Path, comparison: Comparison, pictures: ComparisonPictures, known_by: str) -> None:
     """Writes the report into ``folder``, over an older one there; ``report.html`` comes last and needs no other file.
 
     figures.json and frames.csv hold every figure, side_by_side.mp4 all frames with a partner, side_by_side.png the
     worst three of them, error_map.png the mean errors of colour and place. ``known_by`` says how the start of the
     execution is known. Raises ComparisonError when a file cannot be written.
     """
-    rows = [_enlarged(row) for row in frame_rows(comparison)]
-    worst, _ = worst_frames(comparison)
-    top = scales(comparison)
-    maps = [
-        heat(mean_error(comparison.colour_differences), top.levels),
-        heat(mean_error(comparison.distances), top.distance),
-    ]
+    maps = [pictures.colour_map, pictures.distance_map]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / PAGE).unlink(missing_ok=True)
@@ -46,11 +49,11 @@ def write_comparison(folder: Path, comparison: Comparison, known_by: str) -> Non
             json.dumps(_content(comparison, known_by), indent=1, allow_nan=False) + "\n", encoding="utf-8"
         )
         _write_frames(folder / FRAMES_FILE, comparison)
-        write_png(folder / WORST, np.concatenate([rows[row] for row in worst]))
+        write_png(folder / WORST, np.concatenate([_enlarged(pictures.rows[row]) for row in pictures.worst]))
         write_png(folder / ERROR_MAP, _enlarged(np.concatenate(maps, axis=1)))
-        write_video(folder / VIDEO, rows, _rate_hz(comparison))
+        write_video(folder / VIDEO, [_enlarged(row) for row in pictures.rows], _rate_hz(comparison))
         staged = folder / f".{PAGE}.partial"
-        staged.write_text(report_page(comparison, known_by), encoding="utf-8")
+        staged.write_text(report_page(comparison, pictures, known_by), encoding="utf-8")
         os.replace(staged, folder / PAGE)
     except OSError as error:
         raise ComparisonError(f"{folder} cannot be written: {error}") from error

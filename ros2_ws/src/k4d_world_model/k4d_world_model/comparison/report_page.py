@@ -11,7 +11,7 @@ from PIL import Image
 from k4d_kinematics.pictures import Picture
 from k4d_world_model.comparison.charts import Series, line_chart
 from k4d_world_model.comparison.comparison import Comparison
-from k4d_world_model.comparison.pictures import HEAT, frame_rows, heat, mean_error, scales, worst_frames
+from k4d_world_model.comparison.pictures import HEAT, ComparisonPictures
 from k4d_world_model.comparison.titles import (
     FRAME_TITLES,
     OVERALL_TITLES,
@@ -69,7 +69,7 @@ _CHARTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
 )
 
 
-def report_page(comparison: Comparison, known_by: str) -> str:
+def report_page(comparison: Comparison, pictures: ComparisonPictures, known_by: str) -> str:
     """The page's HTML, every text in it escaped. ``known_by`` says how the start of the execution is known."""
     title = f"Predicted and executed: {comparison.rollout.provenance.model_name}"
     body = [
@@ -82,9 +82,9 @@ def report_page(comparison: Comparison, known_by: str) -> str:
         _by_frame(comparison),
         f'<h2>Error over time</h2><div class="charts">{"".join(_charts(comparison))}</div>',
         "<h2>Where it differs</h2>",
-        _maps(comparison),
+        _maps(pictures),
         "<h2>Worst frames</h2>",
-        _worst(comparison),
+        _worst(comparison, pictures),
         _every_frame(comparison),
     ]
     head = (
@@ -141,29 +141,27 @@ def _charts(comparison: Comparison) -> Iterable[str]:
         yield line_chart(heading, unit, comparison.rollout.times, series)
 
 
-def _maps(comparison: Comparison) -> str:
-    top = scales(comparison)
-    colour, distance = mean_error(comparison.colour_differences), mean_error(comparison.distances)
+def _maps(pictures: ComparisonPictures) -> str:
+    top = pictures.scales
     texts = (
-        ("Mean colour error of each pixel", colour, top.levels, f"{top.levels:.0f} of 255 levels"),
-        ("Mean distance of each pixel's points", distance, top.distance, f"{1000 * top.distance:.1f} mm"),
+        ("Mean colour error of each pixel", pictures.colour_map, f"{top.levels:.0f} of 255 levels"),
+        ("Mean distance of each pixel's points", pictures.distance_map, f"{1000 * top.distance:.1f} mm"),
     )
     parts = [
         f"<figure><figcaption>{escape(text)}: 0{_SCALE}{escape(end)} or more; grey is unknown</figcaption>"
-        f"{_image(heat(values, most), text)}</figure>"
-        for text, values, most, end in texts
+        f"{_image(picture, text)}</figure>"
+        for text, picture, end in texts
     ]
     return f'<div class="maps">{"".join(parts)}</div>'
 
 
-def _worst(comparison: Comparison) -> str:
-    rows, (chosen, what) = frame_rows(comparison), worst_frames(comparison)
+def _worst(comparison: Comparison, pictures: ComparisonPictures) -> str:
     paired = comparison.pairing.paired
     parts = [
-        f"<p>Chosen by the {escape(what)}. From left to right: predicted, executed, colour error, distance of points; "
-        "colours as above.</p>"
+        f"<p>Chosen by the {escape(pictures.chosen_by)}. From left to right: predicted, executed, colour error, "
+        "distance of points; colours as above.</p>"
     ]
-    for row in chosen:
+    for row in pictures.worst:
         k = int(paired[row])
         figures = comparison.figures[k]
         told = ", ".join(
@@ -172,7 +170,9 @@ def _worst(comparison: Comparison) -> str:
             if title.name in ("psnr_db", "ssim", "distance_p95_mm")
         )
         caption = f"frame {k}, {comparison.rollout.times[k]:.3f} s: {told}"
-        parts.append(f"<figure><figcaption>{escape(caption)}</figcaption>{_image(rows[row], caption)}</figure>")
+        parts.append(
+            f"<figure><figcaption>{escape(caption)}</figcaption>{_image(pictures.rows[row], caption)}</figure>"
+        )
     return "".join(parts)
 
 

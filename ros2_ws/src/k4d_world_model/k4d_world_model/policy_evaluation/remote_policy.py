@@ -1,5 +1,6 @@
 """A policy that runs elsewhere, behind the websocket protocol of openpi and RoboArena."""
 
+import uuid
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,37 +11,15 @@ from k4d_world_model.errors import RemotePolicyError
 from k4d_world_model.policy_evaluation.file_names import check_policy_name
 from k4d_world_model.policy_evaluation.policy import ActionChunk, Briefing, Observation
 from k4d_world_model.policy_evaluation.remote.connection import PolicyConnection, ServerAddress, shown
-from k4d_world_model.policy_evaluation.remote.pictures import letterbox
+from k4d_world_model.policy_evaluation.remote.gripper import GripperMeaning
+from k4d_world_model.policy_evaluation.remote.pictures import Fit, fitted
 from k4d_world_model.policy_evaluation.remote.roboarena import read_greeting
 
 Array = NDArray[np.float64]
 
+_SESSION = "session_id"  # RoboArena's key
+
 ActionMeaning = Literal["joint_position", "joint_velocity", "joint_delta"]
-
-
-@dataclass(frozen=True)
-class GripperMeaning:
-    """How a server counts a gripper: its ``open_value`` is ``joint`` at ``open_position`` metres, closed likewise."""
-
-    joint: str
-    open_position: float
-    closed_position: float = 0.0
-    open_value: float = 0.0
-    closed_value: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.open_position == self.closed_position or self.open_value == self.closed_value:
-            raise RemotePolicyError(f"open and closed grippers must differ in position and value, got {self}")
-
-    def value(self, position: float) -> float:
-        """What the server calls a position in metres."""
-        share = (position - self.closed_position) / (self.open_position - self.closed_position)
-        return self.closed_value + share * (self.open_value - self.closed_value)
-
-    def positions(self, values: Array) -> Array:
-        """Positions (N,) in metres of what the server calls them."""
-        share = (values - self.closed_value) / (self.open_value - self.closed_value)
-        return self.closed_position + share * (self.open_position - self.closed_position)
 
 
 @dataclass(frozen=True)
@@ -50,11 +29,12 @@ class RemotePolicyConfig:
     name: in reports. server: see ServerAddress. dialect: "openpi", or "roboarena" with its endpoints and its greeting.
     joints: in the order of the server's joint positions and actions. gripper: the action's last number, None without.
     image_key, joint_key, gripper_key, prompt_key: names in requests. blank_images: keys of further cameras that the
-        server demands and nobody has; they are sent black. image_height, image_width: pixels that a picture is fitted
-        into, keeping its proportions, as openpi and RoboArena do.
+        server demands and nobody has; they are sent black. image_height, image_width: of the pictures that are sent.
+    fit: "letterbox" keeps a picture's proportions, black beside it, as openpi does; "stretch" does not, as RoboArena.
     actions_key: where in an answer the actions are; an answer that is an array is taken as it is.
     action: "joint_position" in radians; "joint_velocity", which ``action_scale`` turns into rad/s; or "joint_delta",
         from each action's target to the next, which it turns into radians. A gripper's number is always a position.
+    action_limit: velocities and deltas are clipped to plus and minus it before they are scaled; None leaves them.
     period: seconds between two actions. executed: how many of an answer are carried out, 0 for all.
 
     Raises PolicyError on a name that is none, RemotePolicyError on values out of range.
@@ -72,9 +52,11 @@ class RemotePolicyConfig:
     prompt_key: str = "prompt"
     image_height: int = 224
     image_width: int = 224
+    fit: Fit = "letterbox"
     actions_key: str = "actions"
     action: ActionMeaning = "joint_position"
     action_scale: float = 1.0
+    action_limit: float | None = None
     period: float = 0.05
     executed: int = 0
 
@@ -91,8 +73,11 @@ class RemotePolicyConfig:
                 "period must be above 0 s, executed at least 0 and action_scale finite, got "
                 f"{self.period}, {self.executed} and {self.action_scale}"
             )
-        if self.action == "joint_position" and self.action_scale != 1.0:
-            raise RemotePolicyError(f"action_scale is for velocities and deltas only, got {self.action_scale}")
+        for name, value, unset in (("action_scale", self.action_scale, 1.0), ("action_limit", self.action_limit, None)):
+            if self.action == "joint_position" and value != unset:
+                raise RemotePolicyError(f"{name} is for velocities and deltas only, got {value}")
+        if self.action_limit is not None and not self.action_limit > 0:
+            raise RemotePolicyError(f"action_limit must be above 0, got {self.action_limit}")
 
 
 class RemotePolicy:
@@ -105,6 +90,7 @@ class RemotePolicy:
         self.name = config.name
         self._config = config
         self._open: PolicyConnection | None = None
+        self._session, self._wants_session = "", False
 
     def __enter__(self) -> "RemotePolicy":
         return self
@@ -121,15 +107,22 @@ class RemotePolicy:
     def reset(self, briefing: Briefing) -> None:
         """See ``Policy``. Only RoboArena's servers are told of it; openpi's keep nothing between two requests.
 
-        Raises RemotePolicyError where the server cannot be reached or its greeting contradicts the configuration.
+        Raises UnreachablePolicyError where the server cannot be reached, RemotePolicyError where its greeting
+        contradicts the configuration or it reports an error.
         """
         if self._config.dialect == "roboarena":
-            answer = self._ask({"endpoint": "reset", self._config.prompt_key: briefing.task})
+            self._session = uuid.uuid4().hex
+            told = {self._config.prompt_key: briefing.task, _SESSION: self._session}
+            answer = self._ask({"endpoint": "reset", **told})
             if not isinstance(answer, str) or "Traceback" in answer:
                 raise self._error(f"a reset is answered with a text that confirms it, got {_described(answer)}")
 
     def act(self, observation: Observation) -> ActionChunk:
-        """See ``Policy``. Raises RemotePolicyError on an answer that holds no actions of the right shape."""
+        """See ``Policy``.
+
+        Raises UnreachablePolicyError where the server cannot be reached, ends the connection or does not answer in
+        time, RemotePolicyError where it reports an error or its answer holds no actions of the right shape.
+        """
         config = self._config
         answer = self._ask(self._request(observation))
         if isinstance(answer, str):
@@ -150,6 +143,8 @@ class RemotePolicy:
             if self._open is None:
                 self._open = PolicyConnection(self._config.server)
                 self._check_greeting(self._open.metadata)
+            if self._wants_session:
+                request = {**request, _SESSION: self._session}
             return self._open.ask(request)
         except RemotePolicyError:
             self.close()
@@ -158,7 +153,7 @@ class RemotePolicy:
     def _request(self, observation: Observation) -> dict[str, Any]:
         config = self._config
         request: dict[str, Any] = {"endpoint": "infer"} if config.dialect == "roboarena" else {}
-        picture = letterbox(observation.rgb, config.image_height, config.image_width)
+        picture = fitted(observation.rgb, config.image_height, config.image_width, config.fit)
         request |= {key: np.zeros_like(picture) for key in config.blank_images}
         request |= {config.image_key: picture, config.prompt_key: observation.task}
         request[config.joint_key] = self._positions(observation)
@@ -192,6 +187,8 @@ class RemotePolicy:
         config = self._config
         if config.action == "joint_position":
             return actions
+        if config.action_limit is not None:
+            actions = np.clip(actions, -config.action_limit, config.action_limit)
         step = config.action_scale * (config.period if config.action == "joint_velocity" else 1.0)
         return np.asarray(here + step * np.cumsum(actions, axis=0))
 
@@ -206,12 +203,13 @@ class RemotePolicy:
         size = (config.image_height, config.image_width)
         if greeting.image_resolution not in (None, size):
             raise self._error(f"it reads pictures of {greeting.image_resolution} pixels, but configured are {size}")
-        missing = set(greeting.image_keys) - {config.image_key, *config.blank_images}
-        if missing or greeting.needs_session_id:
-            wanted = [*sorted(missing), *["session_id"] * greeting.needs_session_id]
-            raise self._error(f"it demands {', '.join(wanted)}; blank_images may name pictures that are sent black")
+        if missing := greeting.missing((config.image_key, *config.blank_images)):
+            raise self._error(f"it demands {', '.join(missing)}; blank_images may name pictures that are sent black")
+        self._wants_session = greeting.needs_session_id
 
     def _error(self, what: str) -> RemotePolicyError:
+        """What is wrong with an answer. The connection ends: servers close it once they have reported an error."""
+        self.close()
         return RemotePolicyError(f"{self._config.server.url}: {what}")
 
 

@@ -1,9 +1,10 @@
 """k4d_compare_node: once a predicted plan has been executed, says how far the prediction was from what happened."""
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from k4d_msgs.msg import Rollout as RolloutMessage
 from k4d_msgs.msg import RolloutFrame
@@ -21,7 +22,8 @@ from k4d_kinematics.ros.parameters import declare_parameters
 from k4d_kinematics.ros.running import run_node
 from k4d_world_model.comparison.comparison import Comparison, compare_execution
 from k4d_world_model.comparison.execution_watch import Awaited, Execution, ExecutionWatch
-from k4d_world_model.comparison.report_files import write_comparison
+from k4d_world_model.comparison.pictures import ComparisonPictures, comparison_pictures
+from k4d_world_model.comparison.report_files import execution_folder, write_comparison
 from k4d_world_model.errors import ComparisonError, WorldModelError
 from k4d_world_model.ros.compare_config import CompareNodeConfig
 from k4d_world_model.ros.comparison_output import ComparisonOutput
@@ -34,7 +36,8 @@ from k4d_world_model.ros.sequence_collector import SequenceCollector
 _PERIOD = 1.0
 _JOINT_QOS = QoSProfile(depth=100)
 _STALE_AFTER = 2.0
-_Outcome = tuple[Comparison, str]
+_Outcome = tuple[Comparison, ComparisonPictures, str]
+M = TypeVar("M", RolloutMessage, RolloutFrame)
 
 
 class CompareNode(Node):
@@ -82,7 +85,7 @@ class CompareNode(Node):
     def _on_frame(self, message: RolloutFrame) -> None:
         self._collect(self._collector.add, message)
 
-    def _collect(self, take: Any, message: Any) -> None:
+    def _collect(self, take: Callable[[M], bool], message: M) -> None:
         try:
             if take(message):
                 summary, frames = self._collector.take()
@@ -94,36 +97,40 @@ class CompareNode(Node):
             self.diagnostics.error("rollout", str(error))
 
     def _on_timer(self) -> None:
-        try:
-            for execution in self.watch.executed():
-                self._running.append((execution, self._worker.submit(self._compare, execution)))
+        executions, problems = self.watch.executed()
+        for execution in executions:
+            self._running.append((execution, self._worker.submit(self._compare, execution)))
+        if problems:
+            self.diagnostics.error("execution", "; ".join(problems))
+        else:
             self.diagnostics.ok("execution", self.watch.state)
-        except WorldModelError as error:
-            self.diagnostics.error("execution", str(error))
         if self._running and self._running[0][1].done():
             self._conclude(*self._running.popleft())
 
     def _compare(self, execution: Execution) -> _Outcome:
-        """The comparison, and why its report could not be written; runs in the worker's thread."""
+        """The comparison, its pictures, and why its report could not be written; runs in the worker's thread."""
         start, rollout = execution.following.start, execution.awaited.rollout
         comparison = compare_execution(rollout, execution.frames, start, self.config.tolerance, self._robot.prepare())
+        pictures = comparison_pictures(comparison)
         if self.config.report_folder:
-            folder = Path(self.config.report_folder) / f"execution_{round(start * 1e3)}"
+            name = execution_folder(start, self.config.camera, execution.awaited.name)
             known_by = f"joints, which follow the plan within {execution.following.error:.4f}"
             try:
-                write_comparison(folder, comparison, known_by)
+                write_comparison(Path(self.config.report_folder) / name, comparison, pictures, known_by)
             except ComparisonError as error:
-                return comparison, str(error)
-        return comparison, ""
+                return comparison, pictures, str(error)
+        return comparison, pictures, ""
 
     def _conclude(self, execution: Execution, done: "Future[_Outcome]") -> None:
         try:
-            comparison, problem = done.result()
+            comparison, pictures, problem = done.result()
         except (WorldModelError, KinematicsError) as error:
             self.diagnostics.error("comparison", str(error))
             return
-        self._output.publish(execution, comparison)
+        self._output.publish(execution, comparison, pictures)
         self.diagnostics.ok("comparison", f"rollout {execution.awaited.name} was executed and compared")
+        if self.config.report_folder and not problem:
+            self.diagnostics.ok("report", f"of rollout {execution.awaited.name} written")
         for name, why in (("report", problem), ("robot", self._robot.problem)):
             if why:
                 self.diagnostics.error(name, why)

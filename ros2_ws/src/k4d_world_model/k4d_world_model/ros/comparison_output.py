@@ -1,6 +1,5 @@
 """What the compare node says of one camera: figures, the worst frames, and where they differ."""
 
-import numpy as np
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -12,7 +11,7 @@ from k4d_kinematics.ros.conversions import time_message
 from k4d_world_model.comparison.comparison import Comparison
 from k4d_world_model.comparison.execution_watch import Execution
 from k4d_world_model.comparison.frame_figures import FIGURES
-from k4d_world_model.comparison.pictures import frame_rows, mean_error, worst_frames
+from k4d_world_model.comparison.pictures import ComparisonPictures
 from k4d_world_model.comparison.titles import FRAME_TITLES, middle_and_worst, overall_figures, shown
 from k4d_world_model.evaluation.figure import Figure
 
@@ -30,15 +29,12 @@ class ComparisonOutput:
         self._side_by_side = node.create_publisher(Image, f"{prefix}/side_by_side", summary_qos())
         self._error_map = node.create_publisher(Image, f"{prefix}/error_map", summary_qos())
 
-    def publish(self, execution: Execution, comparison: Comparison) -> None:
+    def publish(self, execution: Execution, comparison: Comparison, pictures: ComparisonPictures) -> None:
         """Publishes one comparison in place of the one before."""
         stamp = time_message(round(execution.following.start * 1e9))
         header = Header(stamp=stamp, frame_id=comparison.rollout.camera.frame_id)
-        rows, (worst, _) = frame_rows(comparison), worst_frames(comparison)
-        sheet = np.concatenate([rows[row] for row in worst])
-        self._side_by_side.publish(self._bridge.cv2_to_imgmsg(sheet, "rgb8", header=header))
-        distances = mean_error(comparison.distances)
-        self._error_map.publish(self._bridge.cv2_to_imgmsg(distances, "32FC1", header=header))
+        self._side_by_side.publish(self._bridge.cv2_to_imgmsg(pictures.worst_rows, "rgb8", header=header))
+        self._error_map.publish(self._bridge.cv2_to_imgmsg(pictures.mean_distance, "32FC1", header=header))
         statuses = [self._whole(execution, comparison), *self._frames(comparison)]
         self._figures.publish(DiagnosticArray(header=header, status=statuses))
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.sync.client import ClientConnection, connect
+from websockets.uri import parse_uri
 
-from k4d_world_model.errors import RemotePolicyError, WireError
+from k4d_world_model.errors import RemotePolicyError, UnreachablePolicyError, WireError
 from k4d_world_model.policy_evaluation.remote.wire import pack, unpack
 
 _SHOWN = 400  # characters of a server's own words in an error
@@ -29,9 +29,12 @@ class ServerAddress:
     largest_answer: int = 16_000_000
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise RemotePolicyError(f"url must be ws://HOST:PORT or wss://HOST:PORT, got {self.url!r}")
+        try:
+            parse_uri(self.url).host.encode("idna")
+        except (InvalidURI, ValueError) as error:
+            raise RemotePolicyError(
+                f"url must be ws://HOST:PORT or wss://HOST:PORT, got {self.url!r}: {error}"
+            ) from error
         if not 0 < self.patience <= 3600 or self.largest_answer < 1:
             raise RemotePolicyError(
                 f"patience must be within 0..3600 s and largest_answer at least 1 byte, got {self.patience} and "
@@ -43,7 +46,11 @@ class PolicyConnection:
     """An open connection, a context manager. ``metadata`` is what the server says of itself when it is opened."""
 
     def __init__(self, address: ServerAddress) -> None:
-        """Raises RemotePolicyError naming the server that cannot be reached or greets with anything but a mapping."""
+        """Connects and takes the greeting.
+
+        Raises UnreachablePolicyError naming the server that cannot be reached, RemotePolicyError where it greets with
+        anything but a mapping.
+        """
         self._address = address
         try:
             self._socket: ClientConnection = connect(
@@ -53,10 +60,12 @@ class PolicyConnection:
                 max_size=address.largest_answer,
                 open_timeout=address.patience,
                 close_timeout=min(address.patience, 5.0),
+                # A server that computes answers no ping; how long it may take is ``patience``'s to say.
+                ping_interval=None,
             )
-        except (OSError, InvalidHandshake, InvalidMessage) as error:
+        except (OSError, InvalidHandshake) as error:
             reason = str(error) or type(error).__name__
-            raise RemotePolicyError(f"{address.url}: no policy server answers: {reason}") from error
+            raise UnreachablePolicyError(f"{address.url}: no policy server answers: {reason}") from error
         try:
             greeting = self._receive()
             if not isinstance(greeting, dict):
@@ -83,12 +92,13 @@ class PolicyConnection:
     def ask(self, request: Mapping[str, Any]) -> Any:
         """The server's answer to a request, or the text that it answers with.
 
-        Raises RemotePolicyError where it does not come in time, is too large or is no message of this protocol.
+        Raises UnreachablePolicyError where it does not come in time or the connection ends, RemotePolicyError where it
+        is too large or no message of this protocol. Nothing can be asked after either.
         """
         try:
             self._socket.send(pack(request))
         except ConnectionClosed as error:
-            raise RemotePolicyError(f"{self._address.url}: the server has closed the connection: {error}") from error
+            raise self._ended(error) from error
         return self._receive()
 
     def _receive(self) -> Any:
@@ -96,17 +106,24 @@ class PolicyConnection:
         try:
             answer = self._socket.recv(timeout=address.patience)
         except TimeoutError as error:
-            raise RemotePolicyError(f"{address.url}: no answer within {address.patience:g} s") from error
+            raise UnreachablePolicyError(f"{address.url}: no answer within {address.patience:g} s") from error
         except ConnectionClosed as error:
-            raise RemotePolicyError(
-                f"{address.url}: no answer of at most {address.largest_answer} bytes before the end of it: {error}"
-            ) from error
+            raise self._ended(error) from error
         if isinstance(answer, str):
             return answer
         try:
             return unpack(answer)
         except WireError as error:
             raise RemotePolicyError(f"{address.url}: what the server sends {error}") from error
+
+    def _ended(self, error: ConnectionClosed) -> RemotePolicyError:
+        """Why the connection is at its end: by us because of what was sent, or by the server or the network."""
+        address = self._address
+        if error.sent is not None and not error.rcvd_then_sent:
+            return RemotePolicyError(
+                f"{address.url}: no answer of at most {address.largest_answer} bytes was sent: {error}"
+            )
+        return UnreachablePolicyError(f"{address.url}: the server has closed the connection: {error}")
 
 
 def shown(text: str) -> str:

@@ -1,7 +1,7 @@
 """What a RoboArena server says of itself when a client connects: the pictures that it demands, and its actions."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from k4d_kinematics.configuration import from_mapping
@@ -22,18 +22,27 @@ class Greeting:
     needs_session_id: bool = False
     action_space: str = "joint_position"
 
-    @property
-    def image_keys(self) -> tuple[str, ...]:
-        """The pictures that each request must hold."""
+    def missing(self, sent: Collection[str]) -> list[str]:
+        """The pictures that each request must hold and that are not among the names of those that are ``sent``.
+
+        RoboArena's evaluator counts external cameras from 1, the test script beside its server from 0; either will do.
+        """
+        return min((sorted(set(self._image_keys(first)) - set(sent)) for first in (1, 0)), key=len)
+
+    def _image_keys(self, first: int) -> list[str]:
         sides = ("left", "right") if self.needs_stereo_camera else ("left",)
         names = ["wrist_image"] * self.needs_wrist_camera
-        names += [f"exterior_image_{k}" for k in range(min(self.n_external_cameras, _MOST_CAMERAS))]
-        return tuple(f"observation/{name}_{side}" for name in names for side in sides)
+        names += [f"exterior_image_{first + k}" for k in range(min(self.n_external_cameras, _MOST_CAMERAS))]
+        return [f"observation/{name}_{side}" for name in names for side in sides]
 
 
 def read_greeting(metadata: Mapping[Any, Any]) -> Greeting:
-    """The greeting in a server's first message. Raises RemotePolicyError for anything else."""
+    """The greeting in a server's first message, which may say more than is known here.
+
+    Raises RemotePolicyError where a value has another type.
+    """
+    known = {field.name for field in fields(Greeting)}
     try:
-        return from_mapping({str(key): value for key, value in metadata.items()}, Greeting)
+        return from_mapping({key: value for key, value in metadata.items() if key in known}, Greeting)
     except ConfigurationError as error:
         raise RemotePolicyError(f"its greeting is not RoboArena's: {error}") from error

@@ -16,7 +16,7 @@ from k4d_simulation import SimulationError
 from k4d_simulation.errors import RenderingError
 from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.storage.video_files import encode_mp4
-from k4d_world_model.errors import OutOfMemoryError, PolicyError
+from k4d_world_model.errors import OutOfMemoryError, PolicyError, UnreachablePolicyError
 from k4d_world_model.policy_evaluation.closed_loop import LoopEnd, run_policy
 from k4d_world_model.policy_evaluation.evaluation_settings import EvaluationSettings
 from k4d_world_model.policy_evaluation.imagined_world import ImaginedWorld
@@ -34,7 +34,7 @@ from k4d_world_model.world_model import WorldModel, open_world_model
 
 VIDEO_CRF = 18
 # What a machine or a network does to a run; it says nothing about the policy and may be over the next time.
-TROUBLES = (OSError, MemoryError, OutOfMemoryError, RenderingError)
+TROUBLES = (OSError, MemoryError, OutOfMemoryError, RenderingError, UnreachablePolicyError)
 
 _POLICY = 5  # the policy's stream of random numbers among those of a run
 

@@ -91,6 +91,15 @@ def test_a_sample_says_its_size_and_comes_near_the_whole() -> None:
     assert part.chamfer_l1 != whole.chamfer_l1
     assert part.chamfer_l1 == cloud_distances(predicted, truth, sample=500, seed=3).chamfer_l1
     assert cloud_distances(predicted, truth, sample=10**6).chamfer_l1 == whole.chamfer_l1
+    region = np.zeros((37, 41), bool)
+    region[4:20, 3:30] = True
+    inside = cloud_distances(predicted, truth, where=region, sample=300, seed=3)
+    asked = np.isfinite(inside.of_predicted)
+    assert asked.sum() == np.isfinite(inside.of_truth).sum() == 300
+    assert not asked[~region].any()
+    np.testing.assert_array_equal(inside.of_predicted[asked], whole.of_predicted[asked])
+    every = cloud_distances(predicted, truth, where=region, sample=1000)
+    assert every.chamfer_l1 == pytest.approx(whole.within(region, region).chamfer_l1, rel=1e-12)
     assert sampled_name("chamfer_l1", 500) == "chamfer_l1_of_500_points"
     with pytest.raises(CloudError, match="at least 1 point, got 0"):
         cloud_distances(predicted, truth, sample=0)

@@ -1,6 +1,7 @@
 """Entrants minus each other: on the same episodes, and by the same codec; with how many there are."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.episode import EpisodeInfo
 from k4d_world_model.evaluation.differences import gains, pooled_figure, pooled_gain
-from k4d_world_model.evaluation.episode_record import EpisodeRecord, write_record
+from k4d_world_model.evaluation.episode_record import EpisodeRecord, read_record, record_path, write_record
 from k4d_world_model.evaluation.evaluate import Evaluation
 from k4d_world_model.evaluation.figure import Figure, NamedFigure
 from k4d_world_model.evaluation.figure_titles import FigureTitle
@@ -17,7 +18,7 @@ from k4d_world_model.evaluation.frechet import frechet_distance
 from k4d_world_model.evaluation.pixel_figures import figures_of
 from k4d_world_model.evaluation.rollout_metrics import compare
 from k4d_world_model.evaluation.set_figures import SetFigures
-from k4d_world_model.evaluation.tables import figure_table, set_table
+from k4d_world_model.evaluation.tables import domain_table, figure_table, set_table
 from k4d_world_model.evaluation.truth import Truth
 
 from .conftest import make_rollout
@@ -27,11 +28,12 @@ LATENT = "latent_l2_pixels"
 
 def record(truth: Truth, entrant: str, episode: str, levels: int | None, codec: str = "c0") -> EpisodeRecord:
     """Of a prediction whose levels are so far off; of none where that is None."""
-    info = EpisodeInfo(episode, "simulation", "push", "", "", True, 0)
+    info = EpisodeInfo(episode, "simulation")
     plain = (entrant, "identity", codec, "", "protocol", "domain", info, "truth")
     if levels is None:
         return EpisodeRecord(*plain, invalid="it failed")
-    metrics = compare(make_rollout(np.clip(truth.rgb.astype(int) + levels, 0, 255).astype(np.uint8), truth.points), truth)
+    rgb = np.clip(truth.rgb.astype(int) + levels, 0, 255).astype(np.uint8)
+    metrics = compare(make_rollout(rgb, truth.points), truth)
     figures = (*figures_of(metrics), NamedFigure(LATENT, Figure(levels / 100)))
     return EpisodeRecord(*plain, metrics=metrics, figures=figures)
 
@@ -74,7 +76,9 @@ def test_latents_of_two_codecs_are_not_subtracted(truth: Truth) -> None:
     assert all(math.isfinite(value) for value in gains(ours, theirs, "psnr"))
 
 
-def test_drift_compares_first_halves_with_second_ones_and_too_few_samples_are_told(truth: Truth, tmp_path: Path) -> None:
+def test_drift_compares_first_halves_with_second_ones_and_too_few_samples_are_told(
+    truth: Truth, tmp_path: Path
+) -> None:
     generator = np.random.default_rng(4)
     network = "frechet_efficientnet_lite0"
     features = {name: generator.normal(size=(6, 5)).astype(np.float32) for name in ("one", "two")}
@@ -89,18 +93,25 @@ def test_drift_compares_first_halves_with_second_ones_and_too_few_samples_are_to
     kept = []
     for name, of_one in zip(features, evaluation.records["ours"], strict=True):
         write_record(tmp_path, of_one, {network: features[name]})
-        kept.append(read_back(tmp_path, of_one))
+        kept.append(read_record(record_path(tmp_path, "ours", name)))
     judged = SetFigures(evaluation)
     halves = [np.concatenate([part[start : start + 3] for part in features.values()]) for start in (0, 3)]
     drift = judged.figure(f"{network}_temp", kept, evaluation.truth)
     assert drift.number == pytest.approx(frechet_distance(*halves).number, rel=1e-6)
     assert drift.number > 10.0
     assert judged.samples(f"{network}_temp", kept) == 6
-    assert "| Frechet distance on EfficientNet-Lite0 | no prediction has features for it" in set_table(evaluation, judged)
+    assert "| Frechet distance on EfficientNet-Lite0 | no prediction has features for it" in set_table(
+        evaluation, judged
+    )
 
 
-def read_back(out: Path, written: EpisodeRecord) -> EpisodeRecord:
-    """The record with the hash of its features."""
-    from k4d_world_model.evaluation.episode_record import read_record, record_path
-
-    return read_record(record_path(out, written.entrant, written.episode.episode_id))
+def test_memory_is_the_largest_and_time_the_median(truth: Truth) -> None:
+    ours = [
+        replace(record(truth, "ours", name, 3), seconds=Figure(seconds), peak_memory_bytes=Figure(memory * 1e9))
+        for name, seconds, memory in (("one", 4.0, 1.0), ("two", 2.0, 3.0), ("three", 9.0, 2.0))
+    ]
+    frozen = [record(truth, "frozen_world", name, 3) for name in ("one", "two", "three")]
+    true = [replace(record(truth, "truth", name, 0), metrics=None) for name in ("one", "two", "three")]
+    evaluation = evaluation_of(ours=ours, frozen_world=frozen, truth=true)
+    _, _, line, *_ = domain_table(evaluation, SetFigures(evaluation)).splitlines()
+    assert line.startswith("| domain | ours | 3 | 4.00 | 3.00 |")

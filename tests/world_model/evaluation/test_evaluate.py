@@ -120,7 +120,18 @@ def test_a_model_that_fails_is_an_invalid_row(
     assert row["reason"] == "PredictionError: the model gave no numbers"
     assert summary["models"][1]["mean"]["psnr"]["count"] == 0
     words = ["k4d-evaluate", "--data", str(DATASET), "--split", "train", "--episodes", "1", "--size", *map(str, SIZE)]
-    words += ["--robot", str(ROBOT), "--no-lite", "--model", "better.yaml", "worse.yaml", "--seed", "5", "--sheets", "0"]
+    words += [
+        "--robot",
+        str(ROBOT),
+        "--no-lite",
+        "--model",
+        "better.yaml",
+        "worse.yaml",
+        "--seed",
+        "5",
+        "--sheets",
+        "0",
+    ]
     out = settings("better.yaml").out
     monkeypatch.setattr(sys, "argv", [*words, "--out", str(out), "--cache", str(settings("better.yaml").cache)])
     assert program.main() == 1
@@ -253,7 +264,16 @@ def test_the_command_evaluates_and_draws(
     assert program.main() == 0
     assert (tmp_path / "joined" / "table.md").read_text() == (tmp_path / "table.md").read_text()
     capsys.readouterr()
-    both = ["k4d-evaluate", "--join", str(tmp_path), "--data", str(DATASET), "--out", str(tmp_path / "both"), "--no-lite"]
+    both = [
+        "k4d-evaluate",
+        "--join",
+        str(tmp_path),
+        "--data",
+        str(DATASET),
+        "--out",
+        str(tmp_path / "both"),
+        "--no-lite",
+    ]
     monkeypatch.setattr(sys, "argv", both)
     assert program.main() == 1
     assert "--join evaluates nothing and takes --out alone, got --data, --lite" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def read_evaluation(out: Path) -> Evaluation:
 
 
 def joined(evaluations: list[Evaluation]) -> Evaluation:
-    """All entrants of several evaluations; one that is in several with the same figures comes once.
+    """All entrants of several evaluations; one that is in several comes once, with the codec of the first.
 
     Raises EvaluationError when protocols differ, naming how, when the truths differ, or when two entrants have one
     name.

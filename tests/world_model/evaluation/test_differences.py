@@ -99,6 +99,7 @@ def test_drift_compares_first_halves_with_second_ones_and_too_few_samples_are_to
     drift = judged.figure(f"{network}_temp", kept, evaluation.truth)
     assert drift.number == pytest.approx(frechet_distance(*halves).number, rel=1e-6)
     assert drift.number > 10.0
+    assert judged.figure(f"{network}_temp", kept, evaluation.truth) is drift  # once for all tables
     assert judged.samples(f"{network}_temp", kept) == 6
     assert "| Frechet distance on EfficientNet-Lite0 | no prediction has features for it" in set_table(
         evaluation, judged

@@ -170,6 +170,6 @@ def settings(tmp_path: Path, cache: Path) -> Callable[..., EvaluationSettings]:
 
 def written(evaluation: Evaluation, out: Path) -> dict[str, Any]:
     """The summary of the evaluation's report, which is written into ``out``."""
-    write_report(out, evaluation)
+    assert write_report(out, evaluation) == (out / "table.md").read_text()
     content: dict[str, Any] = json.loads((out / "summary.json").read_text())
     return content

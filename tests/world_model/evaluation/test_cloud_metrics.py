@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from k4d_world_model.errors import CloudError
+from k4d_world_model.evaluation.cloud_figures import cloud_figures
 from k4d_world_model.evaluation.cloud_metrics import (
     Cloud,
     CloudDistances,
@@ -13,6 +14,8 @@ from k4d_world_model.evaluation.cloud_metrics import (
     normalised,
     sampled_name,
 )
+from k4d_world_model.evaluation.regions import regions
+from k4d_world_model.evaluation.truth import Truth
 
 
 def random_clouds() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -91,9 +94,29 @@ def test_a_sample_says_its_size_and_comes_near_the_whole() -> None:
     assert part.chamfer_l1 != whole.chamfer_l1
     assert part.chamfer_l1 == cloud_distances(predicted, truth, sample=500, seed=3).chamfer_l1
     assert cloud_distances(predicted, truth, sample=10**6).chamfer_l1 == whole.chamfer_l1
+    region = np.zeros((37, 41), bool)
+    region[4:20, 3:30] = True
+    inside = cloud_distances(predicted, truth, where=region, sample=300, seed=3)
+    asked = np.isfinite(inside.of_predicted)
+    assert asked.sum() == np.isfinite(inside.of_truth).sum() == 300
+    assert not asked[~region].any()
+    np.testing.assert_array_equal(inside.of_predicted[asked], whole.of_predicted[asked])
+    every = cloud_distances(predicted, truth, where=region, sample=1000)
+    assert every.chamfer_l1 == pytest.approx(whole.within(region, region).chamfer_l1, rel=1e-12)
     assert sampled_name("chamfer_l1", 500) == "chamfer_l1_of_500_points"
     with pytest.raises(CloudError, match="at least 1 point, got 0"):
         cloud_distances(predicted, truth, sample=0)
+
+
+def test_a_regions_sample_is_drawn_from_the_region(truth: Truth) -> None:
+    shifted = truth.points + np.float32([0.0, 0.02, 0.0])
+    figures = {one.name: one.figure.number for one in cloud_figures(shifted, truth, regions(truth), sample=30)}
+    expected = [
+        cloud_distances(Cloud.of(shifted[t]), Cloud.of(truth.points[t]), where=truth.robot_mask[t], sample=30)
+        for t in range(1, len(shifted))
+    ]
+    assert [np.isfinite(one.of_predicted).sum() for one in expected] == [30] * len(expected)
+    assert figures["chamfer_l1_robot_of_30_points"] == pytest.approx(np.mean([one.chamfer_l1 for one in expected]))
 
 
 def test_normalised_units_are_those_of_the_truths_extrema() -> None:

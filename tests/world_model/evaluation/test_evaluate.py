@@ -1,6 +1,7 @@
 """The evaluation from held-out episodes to its files, with models whose errors are known."""
 
 import csv
+import json
 import math
 import pickle
 import sys
@@ -16,14 +17,13 @@ from PIL import Image
 from k4d_world_model.cli import evaluate as program
 from k4d_world_model.dataset.building.episode_work import failed
 from k4d_world_model.dataset.episode import Episode
-from k4d_world_model.errors import EvaluationError, PredictionError, RejectedEpisodeError
+from k4d_world_model.errors import EvaluationError, OutOfMemoryError, PredictionError, RejectedEpisodeError
 from k4d_world_model.evaluation import episode_scoring
 from k4d_world_model.evaluation import evaluate as evaluating
 from k4d_world_model.evaluation.episode_record import record_path
 from k4d_world_model.evaluation.evaluate import evaluate
 from k4d_world_model.evaluation.fitted_episode import fitted_episode, shortened
 from k4d_world_model.evaluation.held_out import HeldOut
-from k4d_world_model.evaluation.tables import markdown_report
 from k4d_world_model.evaluation.truth import truth_of
 
 from .conftest import DATASET, ROBOT, SIZE, FakeModel, Make, written
@@ -61,9 +61,8 @@ def test_the_report_says_what_the_evaluation_found(models: dict[str, FakeModel],
     assert (loss["mean"], loss["count"]) == (pytest.approx(-20.0, abs=0.05), 1)
     assert summary["models"][0]["sets"]["fid"] == "unavailable"
     table = (out / "table.md").read_text()
-    assert table == markdown_report(evaluation)
     (line,) = [line for line in table.splitlines() if line.startswith("| XYZ PSNR, changed")]
-    assert line.split("|")[7].strip() == "-20.00 (-20.00 [-20.00, -20.00])"
+    assert line.split("|")[7].strip() == "-20.00 (-20.00)"  # one episode has no interval
     assert "| FID | unavailable | unavailable | unavailable |" in table
     (line,) = [line for line in table.splitlines() if line.startswith("| fixture_dataset | truth |")]
     assert [cell.strip() for cell in line.split("|")[4:7]] == ["-", "-", "-"]
@@ -82,16 +81,32 @@ def test_what_is_done_is_not_done_again(models: dict[str, FakeModel], settings: 
     assert (models["better"].predicted, models["worse"].predicted) == (1, 2)
 
 
-def test_a_folder_of_another_protocol_is_refused_and_says_why(models: dict[str, FakeModel], settings: Make) -> None:
+def test_a_folder_of_another_protocol_is_refused_and_says_why(
+    models: dict[str, FakeModel], settings: Make, tmp_path: Path
+) -> None:
     evaluate(settings("better.yaml"))
     with pytest.raises(EvaluationError, match=r"begun otherwise.* seed was 5 and is 6 now"):
         evaluate(settings("better.yaml", seed=6))
     with pytest.raises(EvaluationError, match=r"cloud_sample was None and is 50 now"):
         evaluate(settings("better.yaml", cloud_sample=50))
+    robot = tmp_path / "panda.yaml"
+    robot.write_text(ROBOT.read_text().replace("finger_joint1: 0.04", "finger_joint1: 0.03"))
+    with pytest.raises(EvaluationError, match=r"compared: robot.home.panda_finger_joint1 was 0.04 and is 0.03 now"):
+        evaluate(settings("better.yaml", robot=robot))
+    data = tmp_path / "fixture_dataset"
+    data.mkdir()
+    for part in DATASET.iterdir():
+        (data / part.name).symlink_to(part)
+    manifest = json.loads((DATASET / "manifest.json").read_text())
+    manifest["samples"][0]["sha256"] = "0" * 64
+    (data / "manifest.json").unlink()
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(EvaluationError, match=r"compared: data.fixture_dataset.train was '"):
+        evaluate(settings("better.yaml", data=(data,)))
 
 
 def test_a_model_that_fails_is_an_invalid_row(
-    models: dict[str, FakeModel], settings: Make, monkeypatch: pytest.MonkeyPatch
+    models: dict[str, FakeModel], settings: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise PredictionError("the model gave no numbers")
@@ -104,6 +119,40 @@ def test_a_model_that_fails_is_an_invalid_row(
     (row,) = summary["models"][1]["invalid"]
     assert row["reason"] == "PredictionError: the model gave no numbers"
     assert summary["models"][1]["mean"]["psnr"]["count"] == 0
+    words = ["k4d-evaluate", "--data", str(DATASET), "--split", "train", "--episodes", "1", "--size", *map(str, SIZE)]
+    words += [
+        "--robot",
+        str(ROBOT),
+        "--no-lite",
+        "--model",
+        "better.yaml",
+        "worse.yaml",
+        "--seed",
+        "5",
+        "--sheets",
+        "0",
+    ]
+    out = settings("better.yaml").out
+    monkeypatch.setattr(sys, "argv", [*words, "--out", str(out), "--cache", str(settings("better.yaml").cache)])
+    assert program.main() == 1
+    assert "PredictionError: the model gave no numbers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [OutOfMemoryError("cuda is full"), OSError("the disk is gone")])
+def test_where_the_machine_failed_there_is_no_row_and_the_same_command_tries_again(
+    models: dict[str, FakeModel], settings: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as failing:
+        failing.setattr(models["worse"], "predict", fail)
+        with pytest.raises(EvaluationError, match=f"no episode could be scored: .*{type(error).__name__}: {error}"):
+            evaluate(settings("better.yaml", "worse.yaml"))
+    assert not any((settings("better.yaml").out / "episodes" / "worse").glob("*"))
+    evaluation = evaluate(settings("better.yaml", "worse.yaml"))
+    assert evaluation.records["worse"][0].figure("psnr").number < evaluation.records["better"][0].figure("psnr").number
+    assert models["better"].predicted == 1  # what others had is kept
 
 
 @pytest.mark.parametrize(
@@ -115,6 +164,7 @@ def test_a_model_that_fails_is_an_invalid_row(
         ({"data": (DATASET, DATASET)}, "domains need different names, got fixture_dataset, fixture_dataset"),
         ({"episodes": 0}, "episodes must be at least 1, got 0"),
         ({"size": (1, 24, 36)}, "at least 2 frames"),
+        ({"size": (7, 11, 10)}, r"of 11 x 11 px, SSIM's window, are scored, got \(7, 11, 10\)"),
     ],
 )
 def test_settings_that_name_nothing_are_refused(settings: Make, changed: dict[str, object], reason: str) -> None:
@@ -163,10 +213,15 @@ def test_ray_is_handed_every_episode(
 
 
 def test_models_that_cannot_be_scored_together_are_refused(
-    models: dict[str, FakeModel], settings: Make, episode: Episode
+    models: dict[str, FakeModel], settings: Make, episode: Episode, tmp_path: Path
 ) -> None:
     with pytest.raises(EvaluationError, match="each must have a name of its own"):
         evaluate(settings("better.yaml", "better.yaml"))
+    theirs = tmp_path / "frozen_world"
+    theirs.mkdir()
+    for names in ((), ("better.yaml",)):
+        with pytest.raises(EvaluationError, match=r"other than frozen_world and truth, got .*frozen_world"):
+            evaluate(settings(*names, predictions=(theirs,)))
     models["worse"].truth = truth_of(fitted_episode(shortened(episode, 5), *SIZE[1:]))
     with pytest.raises(EvaluationError, match=r"a model of 5 frames of 24 x 36 px cannot be scored at 7 frames"):
         evaluate(settings("better.yaml", "worse.yaml"))
@@ -202,13 +257,26 @@ def test_the_command_evaluates_and_draws(
     shown = capsys.readouterr().out
     assert "| RGB PSNR, changed region (dB) |" in shown
     assert "1 episodes of 3 entrants, a file each: 3 chunks; 0 episodes were done before." in shown
-    (sheet,) = (tmp_path / "sheets").iterdir()
-    assert sheet.stem == episode.info.episode_id
-    assert np.asarray(Image.open(sheet)).shape == (8 * 160, 6 * 240, 3)
+    sheets = sorted((tmp_path / "sheets" / episode.info.episode_id).iterdir())
+    assert [sheet.stem for sheet in sheets] == ["better", "frozen_world", "worse"]
+    assert np.asarray(Image.open(sheets[0])).shape == (4 * 160, 6 * 240, 3)
     monkeypatch.setattr(sys, "argv", ["k4d-evaluate", "--join", str(tmp_path), "--out", str(tmp_path / "joined")])
     assert program.main() == 0
     assert (tmp_path / "joined" / "table.md").read_text() == (tmp_path / "table.md").read_text()
     capsys.readouterr()
+    both = [
+        "k4d-evaluate",
+        "--join",
+        str(tmp_path),
+        "--data",
+        str(DATASET),
+        "--out",
+        str(tmp_path / "both"),
+        "--no-lite",
+    ]
+    monkeypatch.setattr(sys, "argv", both)
+    assert program.main() == 1
+    assert "--join evaluates nothing and takes --out alone, got --data, --lite" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["k4d-evaluate", "--out", str(tmp_path)])
     assert program.main() == 1
     assert "give either sources or data sets" in capsys.readouterr().err

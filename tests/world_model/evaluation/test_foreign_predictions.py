@@ -77,6 +77,10 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, rgb: NDArray[np.uin
     write_png(tmp_path / "named" / "last.png", rgb[0])
     with pytest.raises(PredictionError, match=r"named by their frame's number, got last.png"):
         files.read("named")
+    write_pngs(tmp_path / "twice", rgb)
+    write_png(tmp_path / "twice" / "2.png", rgb[0])
+    with pytest.raises(PredictionError, match=r"each frame must be there once, got others beside 0002.png"):
+        files.read("twice")
     write_pngs(tmp_path / "sizes", rgb)
     write_png(tmp_path / "sizes" / "0001.png", rgb[0, 1:])
     with pytest.raises(PredictionError, match="of several sizes"):
@@ -84,7 +88,9 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, rgb: NDArray[np.uin
     (tmp_path / "cut.mp4").write_bytes(encode_mp4(rgb, None)[:300])
     with pytest.raises(PredictionError, match=r"cut\.mp4"):
         files.read("cut")
+    before = files.identity("gap")
     (tmp_path / "gap.mp4").write_bytes(b"")
+    assert files.identity("gap") not in ("", before)
     with pytest.raises(PredictionError, match=r"has gap more than once: gap, gap.mp4"):
         files.read("gap")
     with pytest.raises(EvaluationError, match="no such folder of predictions"):
@@ -99,6 +105,11 @@ def test_a_half_finished_rollout_and_a_cloud_of_nan_are_named(tmp_path: Path, rg
     write_rollout(tmp_path / "empty", make_rollout(rgb, np.full_like(points_on_rays(), np.nan), CAMERA))
     with pytest.raises(PredictionError, match="none of its points is known, all are NaN"):
         ForeignPredictions(tmp_path).read("empty")
+    broken = points_on_rays()
+    broken[1, 2, 3, 0], broken[4, 5, 6] = np.nan, np.inf
+    write_rollout(tmp_path / "broken", make_rollout(rgb, broken, CAMERA))
+    with pytest.raises(PredictionError, match=r"or NaN in all three coordinates; 2 of 1920 are neither"):
+        ForeignPredictions(tmp_path).read("broken")
 
 
 def test_other_sizes_and_frames_are_fitted_or_refused(tmp_path: Path, rgb: NDArray[np.uint8]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from k4d_kinematics import ConfiguredRobot
 from k4d_world_model.dataset.episode import Episode
@@ -72,6 +73,9 @@ def test_held_out_sources_are_fifty_seeds_beyond_those_trained_on(tmp_path: Path
         assert min(seeds) >= 5_000_000
         assert not taken & seeds
         taken |= seeds
+        for purpose in ("training", "simulation"):
+            trained = yaml.safe_load((ROOT / "config" / "sources" / f"{purpose}_{scene}.yaml").read_text())
+            assert trained["seed"] + trained["episodes"] <= min(seeds)
         assert any(not episode_id.endswith("expert") for episode_id in part.episode_ids)
     assert len(taken) == 50
 

@@ -25,7 +25,7 @@ def test_foreign_predictions_are_scored_and_bad_ones_are_invalid_rows(
     scored = small(episode)
     episode_id = episode.info.episode_id
     rgb = np.clip(scored.rgb.astype(int) + 2, 0, 255).astype(np.uint8)
-    for name in ("pictures", "short"):
+    for name in ("pictures", "short", "twice"):
         folder = tmp_path / name / episode_id
         folder.mkdir(parents=True)
         for t, picture in enumerate(rgb[: 5 if name == "short" else 7]):
@@ -34,10 +34,11 @@ def test_foreign_predictions_are_scored_and_bad_ones_are_invalid_rows(
     assert scored.camera is not None
     rollout = make_rollout(rgb, scored.scene_points + np.float32(0.001), scored.camera)
     write_rollout(tmp_path / "clouds" / episode_id, rollout)
-    folders = tuple(tmp_path / name for name in ("pictures", "clouds", "short", "nothing"))
+    folders = tuple(tmp_path / name for name in ("pictures", "clouds", "short", "nothing", "twice"))
     folders[3].mkdir()
+    (folders[4] / f"{episode_id}.mp4").write_bytes(b"")
     evaluation = evaluate(settings(predictions=folders, cloud_sample=50))
-    pictures, clouds, short, nothing = (evaluation.records[name][0] for name in evaluation.entrants[:4])
+    pictures, clouds, short, nothing, twice = (evaluation.records[name][0] for name in evaluation.entrants[:5])
     expected = evaluate(settings("better.yaml", out="expected", cloud_sample=50)).records["better"][0]
     for name in ("psnr_changed", "ssim", "xyz_psnr", "chamfer_l1_of_50_points", "robot_error_mm"):
         assert clouds.figure(name).number == pytest.approx(expected.figure(name).number, rel=1e-6)
@@ -48,6 +49,7 @@ def test_foreign_predictions_are_scored_and_bad_ones_are_invalid_rows(
         f"PredictionError: short/{episode_id} has 5 frames, 7 are scored: it must have those, or 1 + a multiple of 6"
     )
     assert f"has no prediction of {episode_id}" in nothing.invalid
+    assert f"has {episode_id} more than once" in twice.invalid
     # Files that change are scored anew.
     shutil.rmtree(folders[0] / episode_id)
     shutil.copytree(folders[2] / episode_id, folders[0] / episode_id)
@@ -75,8 +77,27 @@ def test_only_like_is_joined_with_like(models: dict[str, FakeModel], settings: M
         joined([one, replace(two, truth=(moved,))])
     path = record_path(tmp_path / "one", "truth", one.truth[0].episode.episode_id)
     path.write_text(path.read_text().replace(one.truth[0].truth_sha256, "1" * 64))
-    with pytest.raises(EvaluationError, match=r"its records or its protocol are not those that summary.json"):
+    with pytest.raises(EvaluationError, match=r"better/.*json: was scored against truth .*, which is 1{64} now"):
         read_evaluation(tmp_path / "one")
+    with pytest.raises(EvaluationError, match=r"was scored against truth .*; remove the file and evaluate again"):
+        evaluate(settings("better.yaml", out="one"))
+    path = record_path(tmp_path / "two", "worse", one.truth[0].episode.episode_id)
+    path.write_text(path.read_text().replace(two.protocol_sha256, "2" * 64))
+    with pytest.raises(EvaluationError, match=r"worse/.*json: was scored against protocol 2{64}, which is"):
+        read_evaluation(tmp_path / "two")
+    summary = tmp_path / "other" / "summary.json"
+    summary.write_text(summary.read_text().replace(other.data_sha256, "3" * 64))
+    with pytest.raises(EvaluationError, match=r"its records or its protocol are not those that summary.json"):
+        read_evaluation(tmp_path / "other")
+
+
+def test_reports_may_be_moved_together(models: dict[str, FakeModel], settings: Make, tmp_path: Path) -> None:
+    together = tmp_path / "before" / "together"
+    together.mkdir(parents=True)
+    one = evaluate(settings("better.yaml", out="before/one"))
+    written(one, together)
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert read_evaluation(tmp_path / "after" / "together").records == one.records
 
 
 def test_networks_judge_frames_and_features_are_kept_with_their_record(
@@ -102,11 +123,11 @@ def test_networks_judge_frames_and_features_are_kept_with_their_record(
 
 def test_damaged_records_and_bad_names_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "one.json"
-    path.write_text('{"version": 1, "entrant": "x"}')
+    path.write_text('{"version": 2, "entrant": "x"}')
     with pytest.raises(EvaluationError, match=r"one\.json: cannot be read as a record"):
         read_record(path)
     path.write_text('{"version": 0}')
-    with pytest.raises(EvaluationError, match="of another version than 1"):
+    with pytest.raises(EvaluationError, match="of another version than 2"):
         read_record(path)
     for name in ("", "../up", ".hidden"):
         with pytest.raises(EvaluationError, match="must be a safe file name"):

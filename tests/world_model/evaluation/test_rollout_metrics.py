@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from k4d_world_model.errors import EpisodeError, WorldModelError
+from k4d_world_model.errors import EpisodeError, PredictionError, WorldModelError
 from k4d_world_model.evaluation.pixel_figures import FIGURES
 from k4d_world_model.evaluation.regions import regions
 from k4d_world_model.evaluation.rollout_metrics import RolloutMetrics, SquaredError, compare
@@ -146,6 +146,9 @@ def test_other_sizes_are_refused(truth: Truth) -> None:
     rollout = noisy(truth)
     with pytest.raises(WorldModelError, match=r"\(7, 25, 31, 3\) and \(6, 25, 31, 3\)"):
         compare(rollout, Truth(truth.rgb[1:], truth.points[1:], truth.robot_points[1:], truth.robot_mask[1:]))
+    rollout.points[1, 2, 3, 0], rollout.points[4, 5, 6] = np.nan, np.inf
+    with pytest.raises(PredictionError, match="in all three coordinates; "):
+        compare(rollout, truth)
     with pytest.raises(EpisodeError, match="points must be float32 of shape"):
         replace(truth, points=truth.points[:, :-1])
     with pytest.raises(EpisodeError, match="robot_mask must cover every robot point"):

@@ -52,6 +52,10 @@ def test_the_interval_of_a_mean_is_that_of_statistics() -> None:
 def test_only_finite_values_count_and_are_counted() -> None:
     interval = mean_with_interval([math.nan, 2.0, math.inf, 2.0])
     assert (interval.mean, interval.low, interval.high, interval.count) == (2.0, 2.0, 2.0, 2)
+    one = mean_with_interval([math.nan, 3.0])
+    assert (one.mean, one.count) == (3.0, 1)
+    assert math.isnan(one.low)
+    assert math.isnan(one.high)
     nothing = mean_with_interval([math.nan])
     assert nothing.count == 0
     assert math.isnan(nothing.mean)

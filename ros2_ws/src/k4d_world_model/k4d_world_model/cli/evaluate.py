@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -11,13 +11,12 @@ from tqdm import tqdm
 
 from k4d_kinematics.errors import KinematicsError
 from k4d_world_model.dataset.building.episode_work import Outcome
-from k4d_world_model.errors import WorldModelError
+from k4d_world_model.errors import EvaluationError, WorldModelError
 from k4d_world_model.evaluation.evaluate import Evaluation, evaluate
 from k4d_world_model.evaluation.evaluation_settings import EvaluationSettings
 from k4d_world_model.evaluation.joining import joined, read_evaluation
 from k4d_world_model.evaluation.judges import JudgeSettings
 from k4d_world_model.evaluation.report import write_report
-from k4d_world_model.evaluation.tables import markdown_report
 
 TINY = Path("config/world_models/tiny.yaml")
 
@@ -71,8 +70,8 @@ class Arguments:
     cache: Path | None = None
     """Folder for prepared robot surfaces."""
     join: tuple[Path, ...] = ()
-    """Folders of finished evaluations to write as one report, instead of evaluating; refused unless their protocols
-    and truths are the same."""
+    """Folders of finished evaluations to write as one report, instead of evaluating: with --out alone; refused unless
+    their protocols and truths are the same."""
 
 
 def main() -> int:
@@ -88,13 +87,23 @@ def main() -> int:
 def run(arguments: Arguments) -> int:
     """Does the work of the command. Raises WorldModelError or KinematicsError on unusable input."""
     if arguments.join:
+        _check_only_joining(arguments)
         evaluation = joined([read_evaluation(folder) for folder in arguments.join])
         arguments.out.mkdir(parents=True, exist_ok=True)
     else:
         evaluation = evaluate(_settings(arguments), ray=arguments.ray, watch=_watched)
-    write_report(arguments.out, evaluation)
-    print(markdown_report(evaluation))
+    print(write_report(arguments.out, evaluation))
     return _tell(arguments.out, evaluation)
+
+
+def _check_only_joining(arguments: Arguments) -> None:
+    given = [
+        f"--{field.name.replace('_', '-')}"
+        for field in fields(Arguments)
+        if field.name not in ("out", "join") and getattr(arguments, field.name) != field.default
+    ]
+    if given:
+        raise EvaluationError(f"--join evaluates nothing and takes --out alone, got {', '.join(given)}")
 
 
 def _settings(arguments: Arguments) -> EvaluationSettings:

@@ -1,7 +1,8 @@
 """Chamfer distances and F-scores of a predicted sequence of clouds: against the truth, and between its own frames."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,12 @@ from k4d_world_model.evaluation.truth import Truth
 
 _KINDS = ("chamfer_l1", "chamfer_l2", "f_score")
 
-Measure = Callable[[Cloud, Cloud], CloudDistances]
+
+class Measure(Protocol):
+    """``cloud_distances`` with its sample and workers."""
+
+    def __call__(self, predicted: Cloud, truth: Cloud, *, where: NDArray[np.bool_] | None = None) -> CloudDistances:
+        """See ``cloud_distances``."""
 
 
 def cloud_figures(
@@ -33,19 +39,22 @@ def cloud_figures(
     Each is the mean over the frames after the first; in metres also over the pixels of regions of the truth, each
     pixel's point against the nearest of the whole other cloud, in the frames that have such pixels. ``_temp`` figures
     compare each frame with the one before. Missing points are dropped. A frame without any point leaves its figures
-    without a value, with the reason. ``sample`` and ``workers`` are those of ``cloud_distances``.
+    without a value, with the reason. ``sample`` and ``workers`` are those of ``cloud_distances``; a region's sample is
+    drawn from its own points.
     """
     robot = truth.robot_mask[1:]
     regions = {"": None, "_changed": where.changed, "_robot": robot, "_environment": ~robot}
     measure = partial(cloud_distances, sample=sample, workers=workers)
-    figures = _figures(points, truth.points, regions, "_temp", measure)
+    figures = _figures(points, truth.points, regions, "_temp", measure, is_sampled=sample is not None)
     try:
         by = extrema_normalization(truth.points)
     except CloudError as error:
         figures += _none("_normalised", str(error)) + _none("_temp_normalised", str(error))
     else:
         scaled, scaled_truth = normalised(points, by), normalised(truth.points, by)
-        figures += _figures(scaled, scaled_truth, {"_normalised": None}, "_temp_normalised", measure)
+        figures += _figures(
+            scaled, scaled_truth, {"_normalised": None}, "_temp_normalised", measure, is_sampled=sample is not None
+        )
     return _named(figures, sample)
 
 
@@ -67,6 +76,8 @@ def _figures(
     regions: Mapping[str, NDArray[np.bool_] | None],
     temporal_suffix: str,
     measure: Measure,
+    *,
+    is_sampled: bool,
 ) -> list[NamedFigure]:
     try:
         clouds = _clouds(points, "predicted frame")
@@ -77,10 +88,16 @@ def _figures(
         true_clouds = _clouds(truth, "true frame")
     except CloudError as error:
         return [figure for suffix in regions for figure in _none(suffix, str(error))] + between
-    frames = [measure(ours, theirs) for ours, theirs in zip(clouds[1:], true_clouds[1:], strict=True)]
+    pairs = list(zip(clouds[1:], true_clouds[1:], strict=True))
+    frames = [measure(*pair) for pair in pairs]
     figures = []
     for suffix, region in regions.items():
-        inside = frames if region is None else [frames[t].within(mask, mask) for t, mask in enumerate(region)]
+        if region is None:
+            inside = frames
+        elif is_sampled:
+            inside = [measure(*pair, where=mask) for pair, mask in zip(pairs, region, strict=True)]
+        else:  # what was asked already
+            inside = [frame.within(mask, mask) for frame, mask in zip(frames, region, strict=True)]
         figures += _averaged(suffix, [frame for frame in inside if not frame.is_empty])
     return figures + between
 

@@ -95,9 +95,19 @@ class Cloud:
         """How many points are NaN and do not count."""
         return int(np.isnan(self.points[..., 2]).sum())
 
-    def to(self, other: "Cloud", *, sample: int | None = None, seed: int = 0, workers: int = 1) -> NDArray[np.float64]:
-        """Distances (...) of this cloud's points, or ``sample`` of them, to the nearest of another; NaN of others."""
-        asked = np.flatnonzero(np.isfinite(self.points[..., 2]))
+    def to(
+        self,
+        other: "Cloud",
+        *,
+        where: NDArray[np.bool_] | None = None,
+        sample: int | None = None,
+        seed: int = 0,
+        workers: int = 1,
+    ) -> NDArray[np.float64]:
+        """Distances (...) of this cloud's points ``where`` (...) is True, all by default, or of ``sample`` of these, to
+        the nearest of another; NaN of others."""
+        known = np.isfinite(self.points[..., 2])
+        asked = np.flatnonzero(known if where is None else known & where)
         if sample is not None and sample < len(asked):
             asked = np.random.default_rng(seed).choice(asked, sample, replace=False)
         distances = np.full(self.points.shape[:-1], np.nan)
@@ -107,17 +117,24 @@ class Cloud:
 
 
 def cloud_distances(
-    predicted: Cloud, truth: Cloud, *, sample: int | None = None, seed: int = 0, workers: int = 1
+    predicted: Cloud,
+    truth: Cloud,
+    *,
+    where: NDArray[np.bool_] | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
 ) -> CloudDistances:
     """The exact distances of every point of two clouds; ``workers`` threads search (-1: all cores).
 
-    With ``sample`` only so many points of each cloud are asked, drawn with ``seed``, against all of the other; a figure
-    of those carries the number in its name: see ``sampled_name``. Raises CloudError for a sample below 1.
+    With ``where``, of pixels that both clouds have, only the points there are asked. With ``sample`` only so many of
+    each cloud's, drawn with ``seed``, all where there are fewer; always against all of the other cloud. A figure of a
+    sample carries its number in its name: see ``sampled_name``. Raises CloudError for a sample below 1.
     """
     if sample is not None and sample < 1:
         raise CloudError(f"a sample must have at least 1 point, got {sample}")
-    halves = (predicted.to(truth, sample=sample, seed=seed, workers=workers),
-              truth.to(predicted, sample=sample, seed=seed, workers=workers))  # fmt: skip
+    halves = (predicted.to(truth, where=where, sample=sample, seed=seed, workers=workers),
+              truth.to(predicted, where=where, sample=sample, seed=seed, workers=workers))  # fmt: skip
     return CloudDistances(*halves)
 
 

@@ -1,10 +1,7 @@
 """Who takes part in an evaluation: world models, and predictions that somebody left as files."""
 
-import hashlib
-import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from k4d_kinematics import Camera, ConfiguredRobot
 from k4d_world_model.dataset.episode import Episode
@@ -12,13 +9,14 @@ from k4d_world_model.errors import EvaluationError
 from k4d_world_model.evaluation.fitted_episode import shortened
 from k4d_world_model.evaluation.foreign_predictions import ForeignPredictions
 from k4d_world_model.evaluation.held_out import conditioning_with_robot
+from k4d_world_model.evaluation.model_identity import LatentCodec, codec_of, model_sha256
 from k4d_world_model.evaluation.prediction import Prediction
 from k4d_world_model.fitting import fitted
 from k4d_world_model.frozen_world import FrozenWorld
 from k4d_world_model.world_model import WorldModel, open_world_model
 from k4d_world_model.world_model_config import WorldModelConfig
 
-FROZEN_WORLD = "frozen_world"
+FROZEN_WORLD: Literal["frozen_world"] = "frozen_world"
 
 
 class Entrant(Protocol):
@@ -32,6 +30,10 @@ class Entrant(Protocol):
     def weights_sha256(self) -> str:
         """Hash of its weights, empty where it has or tells none."""
 
+    @property
+    def codec(self) -> LatentCodec | None:
+        """What encodes its pictures and the truth's for the latent distance: its own, or one that it was lent."""
+
     def identity(self, episode_id: str) -> str:
         """A hash of all that its prediction of an episode depends on, besides the protocol."""
 
@@ -41,10 +43,12 @@ class Entrant(Protocol):
 
 
 class ModelEntrant:
-    """A world model. It predicts at its own size and number of frames."""
+    """A world model, known by ``sha256``. It predicts at its own size and number of frames."""
 
-    def __init__(self, model: WorldModel) -> None:
+    def __init__(self, model: WorldModel, sha256: str, codec: LatentCodec | None = None) -> None:
         self.model = model
+        self.codec = codec
+        self._sha256 = sha256
 
     @property
     def name(self) -> str:
@@ -57,11 +61,8 @@ class ModelEntrant:
         return self.model.weights_sha256
 
     def identity(self, episode_id: str) -> str:
-        """Of its configuration, but for paths, and its weights."""
-        config = asdict(self.model.config)
-        for name in ("checkpoint", "base", "adapter", "architecture"):
-            config.pop(name)
-        return hashlib.sha256(json.dumps([config, self.weights_sha256], sort_keys=True).encode()).hexdigest()
+        """See ``model_sha256``; the same of every episode."""
+        return self._sha256
 
     def predict(self, episode: Episode, robot: ConfiguredRobot, seed: int, frames: int, camera: Camera) -> Prediction:
         """See ``Entrant``."""
@@ -76,7 +77,8 @@ class FilesEntrant:
 
     weights_sha256 = ""
 
-    def __init__(self, files: ForeignPredictions) -> None:
+    def __init__(self, files: ForeignPredictions, codec: LatentCodec | None = None) -> None:
+        self.codec = codec
         self._files = files
 
     @property
@@ -97,19 +99,29 @@ class FilesEntrant:
 def open_entrants(
     models: tuple[Path, ...], predictions: tuple[Path, ...], size: tuple[int, int, int] | None, device: str | None
 ) -> tuple[Entrant, ...]:
-    """The models, then the predictions, and the frozen world last unless it is among them.
+    """The models, then the predictions, and the frozen world last unless it is among the models.
 
-    The frozen world predicts at the first model's size, or at ``size`` where there is no model. Raises EvaluationError
-    when two have one name, and what opening raises.
+    The frozen world predicts at the first model's size, or at ``size`` where there is no model. Who has no codec is
+    lent that of the first model with one. Raises EvaluationError when two have one name or one has a reserved name,
+    and what opening raises.
     """
     opened = [open_world_model(path, device=device) for path in models]
-    entrants: list[Entrant] = [ModelEntrant(model) for model in opened]
-    entrants += [FilesEntrant(ForeignPredictions(folder)) for folder in predictions]
+    codecs = [codec_of(model, path.parent) for model, path in zip(opened, models, strict=True)]
+    lent = next((codec for codec in codecs if codec is not None), None)
+    entrants: list[Entrant] = [
+        ModelEntrant(model, model_sha256(model, path.parent), codec or lent)
+        for model, path, codec in zip(opened, models, codecs, strict=True)
+    ]
+    entrants += [FilesEntrant(ForeignPredictions(folder), lent) for folder in predictions]
     names = [entrant.name for entrant in entrants]
-    if FROZEN_WORLD not in names:
+    has_baseline = any(model.config.name == model.config.model == FROZEN_WORLD for model in opened)
+    reserved = {"truth"} if has_baseline else {"truth", FROZEN_WORLD}
+    if len(set(names)) < len(names) or reserved & set(names):
+        raise EvaluationError(
+            f"each must have a name of its own, other than {' and '.join(sorted(reserved))}, got {', '.join(names)}"
+        )
+    if not has_baseline:
         frames, height, width = opened[0].frame_shape if opened else size or (0, 0, 0)
-        config = WorldModelConfig(FROZEN_WORLD, "frozen_world", frames=frames, height=height, width=width)
-        entrants.append(ModelEntrant(FrozenWorld(config)))
-    if len(set(names)) < len(names) or "truth" in names:
-        raise EvaluationError(f"each must have a name of its own, other than 'truth', got {', '.join(names)}")
+        baseline = FrozenWorld(WorldModelConfig(FROZEN_WORLD, FROZEN_WORLD, frames=frames, height=height, width=width))
+        entrants.append(ModelEntrant(baseline, model_sha256(baseline, Path()), lent))
     return tuple(entrants)

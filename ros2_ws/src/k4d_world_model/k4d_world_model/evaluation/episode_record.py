@@ -20,7 +20,7 @@ from k4d_world_model.evaluation.figure import NOT_PREDICTED, Figure, NamedFigure
 from k4d_world_model.evaluation.rollout_metrics import RolloutMetrics
 
 TRUTH = "truth"
-_VERSION = 1
+_VERSION = 2
 Features = Mapping[str, NDArray[np.float32]]
 
 
@@ -28,13 +28,15 @@ Features = Mapping[str, NDArray[np.float32]]
 class EpisodeRecord:
     """The figures of ``entrant`` on an episode of ``domain``; with ``invalid`` the reason why it has none.
 
-    identity: of the entrant's weights or files. protocol_sha256: of the evaluation. truth_sha256: of what it was
-    compared with, empty where the episode itself did not qualify. metrics: errors that pool with other episodes'.
-    features_sha256: of the file beside it with features for set figures, empty where there are none.
+    identity: of all that the entrant's prediction depends on. codec_sha256: of what encoded it for the latent distance,
+    empty where nothing did. protocol_sha256: of the evaluation. truth_sha256: of what it was compared with. metrics:
+    errors that pool with other episodes'. features_sha256: of the file beside it with features for set figures, empty
+    where there are none.
     """
 
     entrant: str
     identity: str
+    codec_sha256: str
     weights_sha256: str
     protocol_sha256: str
     domain: str
@@ -89,6 +91,19 @@ def read_record(path: Path) -> EpisodeRecord:
         if isinstance(error, EvaluationError):
             raise
         raise EvaluationError(f"{path}: cannot be read as a record: {error}") from error
+
+
+def check_of_truth(path: Path, record: EpisodeRecord, truth: EpisodeRecord, protocol_sha256: str) -> None:
+    """Raises EvaluationError naming the file of a record of another protocol or another truth than the episode's."""
+    for what, found, expected in (
+        ("protocol", record.protocol_sha256, protocol_sha256),
+        ("truth", record.truth_sha256, truth.truth_sha256),
+    ):
+        if found != expected:
+            raise EvaluationError(
+                f"{path}: was scored against {what} {found}, which is {expected} now: figures of both cannot be "
+                "compared; remove the file and evaluate again"
+            )
 
 
 def read_features(out: Path, record: EpisodeRecord) -> Features:

@@ -11,20 +11,19 @@ from k4d_kinematics.errors import KinematicsError
 from k4d_kinematics.pictures import write_png
 from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.episode import EpisodeInfo
-from k4d_world_model.errors import EvaluationError, RejectedEpisodeError, WorldModelError
+from k4d_world_model.errors import EvaluationError, OutOfMemoryError, RejectedEpisodeError, WorldModelError
 from k4d_world_model.evaluation.entrants import Entrant, ModelEntrant, open_entrants
 from k4d_world_model.evaluation.episode_record import TRUTH, EpisodeRecord, read_record, record_path, write_record
 from k4d_world_model.evaluation.evaluation_settings import EvaluationSettings
-from k4d_world_model.evaluation.figure import NamedFigure
 from k4d_world_model.evaluation.fitted_episode import fitted_episode, shortened
 from k4d_world_model.evaluation.held_out import HeldOut, of_source, of_split
-from k4d_world_model.evaluation.judges import Judges, latent_l2
+from k4d_world_model.evaluation.judges import Judges
+from k4d_world_model.evaluation.latent_distances import LatentDistances
 from k4d_world_model.evaluation.pixel_figures import figures_of, structural_figures, truths_own_figures
 from k4d_world_model.evaluation.prediction import Prediction
 from k4d_world_model.evaluation.rollout_metrics import compare
 from k4d_world_model.evaluation.sheet import comparison_sheet
 from k4d_world_model.evaluation.truth import Truth, truth_of
-from k4d_world_model.wan.model import WanWorldModel
 
 SHEETS = "sheets"
 _logger = logging.getLogger(__name__)
@@ -93,6 +92,8 @@ def score_episode(task: ScoringTask) -> Outcome:
 
 
 def _score(task: ScoringTask, bench: Bench) -> Outcome:
+    """Writes what is missing. Where the machine failed an entrant, which says nothing about it, there is no record, so
+    that the same command tries again."""
     pending = [entrant for entrant in bench.entrants if not _is_done(task, entrant.name, entrant)]
     if not pending and _is_done(task, TRUTH, None):
         return Outcome(task.episode_id, "kept")
@@ -104,20 +105,30 @@ def _score(task: ScoringTask, bench: Bench) -> Outcome:
     if camera is None:
         raise RejectedEpisodeError("it has no camera")
     predictions: list[tuple[Entrant, Prediction]] = []
+    machine_failure: Exception | None = None
     for entrant in pending:
         try:
             prediction = entrant.predict(episode, held_out.robot, task.settings.seed, frames, camera)
+        except (OutOfMemoryError, MemoryError, OSError) as error:
+            machine_failure = error
+            continue
         except (WorldModelError, KinematicsError) as error:
             reason = f"{type(error).__name__}: {error}"
             write_record(task.settings.out, replace(_record(task, entrant, episode.info, truth), invalid=reason), {})
             continue
         predictions.append((entrant, prediction))
-    path = task.settings.out / SHEETS / f"{task.episode_id}.png"
-    if task.drawn and predictions and not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(path, comparison_sheet(truth, [prediction for _, prediction in predictions]))
+        if task.drawn:
+            _draw(task, entrant, truth, prediction)
     _write_records(task, bench, episode.info, truth, predictions)
+    if machine_failure is not None:
+        raise machine_failure
     return Outcome(task.episode_id, "written")
+
+
+def _draw(task: ScoringTask, entrant: Entrant, truth: Truth, prediction: Prediction) -> None:
+    path = task.settings.out / SHEETS / task.episode_id / f"{entrant.name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(path, comparison_sheet(truth, [prediction], names=[entrant.name]))
 
 
 def _write_records(
@@ -129,10 +140,11 @@ def _write_records(
 ) -> None:
     settings = task.settings
     of_truth, *judgements = bench.judges.judge(truth.rgb, [prediction.rgb for _, prediction in predictions])
+    latents = LatentDistances(truth.rgb)
     for (entrant, prediction), judgement in zip(predictions, judgements, strict=True):
         metrics = compare(prediction, truth)
         figures = figures_of(metrics) + structural_figures(prediction, truth, cloud_sample=settings.cloud_sample)
-        figures += [*judgement.figures, *_latent_figures(bench, prediction, truth)]
+        figures += [*judgement.figures, *latents.figures(entrant.codec, prediction.rgb)]
         record = replace(
             _record(task, entrant, info, truth), metrics=metrics, figures=tuple(figures), seconds=prediction.seconds,
             peak_memory_bytes=prediction.peak_memory_bytes,
@@ -142,28 +154,21 @@ def _write_records(
     write_record(settings.out, replace(_record(task, None, info, truth), figures=own), of_truth.features)
 
 
-def _latent_figures(bench: Bench, prediction: Prediction, truth: Truth) -> list[NamedFigure]:
-    """One for each kind of codec that the models have."""
-    codecs = {
-        f"latent_l2_{entrant.model.architecture.codec.kind}": entrant.model
-        for entrant in bench.entrants
-        if isinstance(entrant, ModelEntrant) and isinstance(entrant.model, WanWorldModel)
-    }
-    return [
-        NamedFigure(name, latent_l2(model.latents, prediction.rgb, truth.rgb)) for name, model in sorted(codecs.items())
-    ]
-
-
 def _record(task: ScoringTask, entrant: Entrant | None, info: EpisodeInfo, truth: Truth) -> EpisodeRecord:
     return EpisodeRecord(
         entrant=TRUTH if entrant is None else entrant.name,
         identity="" if entrant is None else entrant.identity(task.episode_id),
+        codec_sha256=_codec_sha256(entrant),
         weights_sha256="" if entrant is None else entrant.weights_sha256,
         protocol_sha256=task.protocol_sha256,
         domain=task.domain,
         episode=info,
         truth_sha256=_truth_sha256(truth),
     )
+
+
+def _codec_sha256(entrant: Entrant | None) -> str:
+    return "" if entrant is None or entrant.codec is None else entrant.codec.sha256
 
 
 def _truth_sha256(truth: Truth) -> str:
@@ -174,10 +179,11 @@ def _truth_sha256(truth: Truth) -> str:
 
 
 def _is_done(task: ScoringTask, name: str, entrant: Entrant | None) -> bool:
-    """Whether a sound record of the same protocol, weights and files is there."""
+    """Whether a sound record of the same protocol, model or files, and codec is there."""
     path = record_path(task.settings.out, name, task.episode_id)
     if not path.exists():
         return False
     record = read_record(path)
-    same = "" if entrant is None else entrant.identity(task.episode_id)
-    return record.protocol_sha256 == task.protocol_sha256 and record.identity == same
+    identity = "" if entrant is None else entrant.identity(task.episode_id)
+    now = (task.protocol_sha256, identity, _codec_sha256(entrant))
+    return (record.protocol_sha256, record.identity, record.codec_sha256) == now

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.building.manifest import Value
 from k4d_world_model.dataset.building.ray_workers import run_on_ray
 from k4d_world_model.errors import EvaluationError
-from k4d_world_model.evaluation.episode_record import TRUTH, EpisodeRecord, read_record, record_path
+from k4d_world_model.evaluation.episode_record import TRUTH, EpisodeRecord, check_of_truth, read_record, record_path
 from k4d_world_model.evaluation.episode_scoring import Bench, ScoringTask, open_bench, score_episode
 from k4d_world_model.evaluation.evaluation_settings import EvaluationSettings
 from k4d_world_model.evaluation.protocol import check_same, protocol_of
@@ -58,11 +58,13 @@ def evaluate(settings: EvaluationSettings, *, ray: str = "", watch: Watch = unwa
 
     ``ray`` is a cluster's address or "local" for one on all cores of this machine; without it all is done here.
     ``watch`` is handed the episodes' outcomes as they end, and their number, and passes them on. Raises EvaluationError
-    when ``out`` was begun with another protocol, which it names, or no episode was scored, and what opening raises.
+    when ``out`` was begun with another protocol, which it names, a record there is of another truth, or no episode was
+    scored, and what opening raises.
     """
     settings = _resolved(settings)
     bench = open_bench(settings)
-    protocol = protocol_of(settings, bench.read_frames, bench.size, _episode_ids(bench), bench.judges.weights)
+    robots = {name: held_out.robot.robot.sha256 for name, held_out in bench.domains.items()}
+    protocol = protocol_of(settings, bench.read_frames, bench.size, _episode_ids(bench), bench.judges.weights, robots)
     _begin(settings.out, protocol)
     tasks = [
         ScoringTask(settings, content_hash(protocol), domain, episode_id, k < settings.sheets)
@@ -76,14 +78,26 @@ def evaluate(settings: EvaluationSettings, *, ray: str = "", watch: Watch = unwa
     if not done:
         raise EvaluationError(f"no episode could be scored: {_reasons(outcomes)}")
     entrants = tuple(entrant.name for entrant in bench.entrants)
-    return Evaluation(
-        protocol,
-        entrants,
-        {name: _records(settings.out, name, done) for name in entrants},
-        _records(settings.out, TRUTH, done),
-        dict.fromkeys((*entrants, TRUTH), settings.out),
-        outcomes,
-    )
+    folders = dict.fromkeys((*entrants, TRUTH), settings.out)
+    records = records_of(folders, done, content_hash(protocol))
+    truth = records.pop(TRUTH)
+    return Evaluation(protocol, entrants, records, truth, folders, outcomes)
+
+
+def records_of(
+    folders: Mapping[str, Path], episode_ids: Sequence[str], protocol_sha256: str
+) -> dict[str, tuple[EpisodeRecord, ...]]:
+    """The records of every entrant that has a folder, the truth among them, in the order of the episodes.
+
+    Raises EvaluationError naming one that is missing or damaged, of another protocol, or of another truth than the
+    truth's own record.
+    """
+    paths = {name: [record_path(folder, name, one) for one in episode_ids] for name, folder in folders.items()}
+    records = {name: tuple(read_record(path) for path in of_one) for name, of_one in paths.items()}
+    for name, of_one in paths.items():
+        for path, record, truth in zip(of_one, records[name], records[TRUTH], strict=True):
+            check_of_truth(path, record, truth, protocol_sha256)
+    return records
 
 
 def _resolved(settings: EvaluationSettings) -> EvaluationSettings:
@@ -125,10 +139,6 @@ def _begin(out: Path, protocol: dict[str, Value]) -> None:
         check_same(before, protocol, f"{out} was begun otherwise, choose another folder")
         return
     write_whole(path, (json.dumps(protocol, indent=1, sort_keys=True) + "\n").encode())
-
-
-def _records(out: Path, name: str, episode_ids: list[str]) -> tuple[EpisodeRecord, ...]:
-    return tuple(read_record(record_path(out, name, episode_id)) for episode_id in episode_ids)
 
 
 def _outcomes(tasks: Sequence[ScoringTask], ray: str) -> Generator[Outcome]:

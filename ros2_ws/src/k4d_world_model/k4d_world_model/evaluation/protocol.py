@@ -5,7 +5,7 @@ from importlib import metadata
 from pathlib import Path
 
 from k4d_world_model.content_hash import content_hash
-from k4d_world_model.dataset.building.build_settings import source_settings
+from k4d_world_model.dataset.building.build_settings import flat_settings, source_settings
 from k4d_world_model.dataset.building.manifest import Value, differences, read_manifest
 from k4d_world_model.dataset.layout import NativeLayout
 from k4d_world_model.errors import EvaluationError
@@ -14,7 +14,7 @@ from k4d_world_model.evaluation.evaluation_settings import EvaluationSettings
 from k4d_world_model.evaluation.image_metrics import SSIM_SIGMA_PX
 from k4d_world_model.evaluation.regions import COLOUR_STEP, MOVED_BY
 
-DEFINITIONS = 1
+DEFINITIONS = 2
 """Raise it whenever a figure's definition changes."""
 
 # Packages that change figures, or the episodes that are simulated.
@@ -27,11 +27,13 @@ def protocol_of(
     size: tuple[int, int, int],
     episode_ids: Iterable[str],
     weights: Mapping[str, str],
+    robots: Mapping[str, str],
 ) -> dict[str, Value]:
     """All that figures depend on besides who is evaluated, flat, for hashing and for telling what differs.
 
     ``read_frames`` are read of every episode, ``size`` (frames, height, width) is scored; ``weights`` are those of the
-    judging networks. A data set is known by its samples' checksums, a simulation by its YAML and those that it names.
+    judging networks, ``robots`` the sha256 of each domain's robot. A data set is known by its samples' checksums, a
+    simulation by its YAML and those that it names, and so is the robot of data sets.
     """
     values: dict[str, Value] = {
         "definitions": DEFINITIONS,
@@ -47,10 +49,13 @@ def protocol_of(
         "seed": settings.seed,
         "episodes": content_hash(sorted(episode_ids)),
         **{f"weights.{name}": value for name, value in weights.items()},
+        **{f"robot_sha256.{domain}": value for domain, value in robots.items()},
         **{f"version.{name}": _version(name) for name in _PACKAGES},
     }
     for path in settings.sources:
         values |= source_settings(path, f"source.{path.stem}")
+    if settings.data:
+        values |= flat_settings("robot", settings.robot.name, settings.robot.parent)
     for root in settings.data:
         values[f"data.{root.name}.{settings.split}"] = _samples_hash(root)
     return values

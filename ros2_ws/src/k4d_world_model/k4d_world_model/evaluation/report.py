@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -10,22 +11,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from k4d_world_model.evaluation.differences import differences_of, gains, pooled_figure, pooled_gain, values_of
 from k4d_world_model.evaluation.episode_record import EpisodeRecord
 from k4d_world_model.evaluation.evaluate import Evaluation
 from k4d_world_model.evaluation.figure import Figure
-from k4d_world_model.evaluation.pixel_figures import finite_or_none
+from k4d_world_model.evaluation.pixel_figures import FIGURES, finite_or_none
 from k4d_world_model.evaluation.scores import mean_with_interval
 from k4d_world_model.evaluation.set_figures import SetFigures
-from k4d_world_model.evaluation.tables import differences_of, markdown_report, pooled_figure, values_of
+from k4d_world_model.evaluation.tables import markdown_report
 
 CSV_NAME, JSON_NAME, TABLE_NAME = "metrics.csv", "summary.json", "table.md"
 
 
-def write_report(folder: Path, evaluation: Evaluation) -> None:
-    """Writes metrics.csv, summary.json and table.md into the folder, which must exist."""
+def write_report(folder: Path, evaluation: Evaluation) -> str:
+    """The tables as Markdown; writes metrics.csv, summary.json and table.md into the folder, which must exist."""
+    judged = SetFigures(evaluation)
+    tables = markdown_report(evaluation, judged)
     _write_csv(folder / CSV_NAME, evaluation)
-    (folder / JSON_NAME).write_text(json.dumps(_summary(evaluation), indent=2, allow_nan=False) + "\n")
-    (folder / TABLE_NAME).write_text(markdown_report(evaluation))
+    summary = _summary(folder, evaluation, judged)
+    (folder / JSON_NAME).write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    (folder / TABLE_NAME).write_text(tables)
+    return tables
 
 
 def figure_names(evaluation: Evaluation) -> list[str]:
@@ -57,8 +63,9 @@ def _row(record: EpisodeRecord, names: Sequence[str]) -> list[object]:
     return [*known, record.entrant, *figures, changed, *took, record.invalid]
 
 
-def _summary(evaluation: Evaluation) -> dict[str, Any]:
-    judged, names = SetFigures(evaluation), figure_names(evaluation)
+def _summary(out: Path, evaluation: Evaluation, judged: SetFigures) -> dict[str, Any]:
+    names = figure_names(evaluation)
+    folders = {name: os.path.relpath(evaluation.folders[name].resolve(), out.resolve()) for name in evaluation.folders}
     kinds = Counter(outcome.kind for outcome in evaluation.outcomes)
     done = len(evaluation.truth)
     return {
@@ -71,27 +78,31 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
             kind: [{"episode": o.episode_id, "reason": o.reason} for o in evaluation.outcomes if o.kind == kind]
             for kind in ("rejected", "failed")
         },
-        "models": [_entrant(evaluation, name, names, judged) for name in evaluation.entrants],
+        "models": [_entrant(evaluation, name, folders[name], names, judged) for name in evaluation.entrants],
         "truth": {name: _interval(values_of(evaluation.truth, name)) for name in names if name.endswith("_temp")},
         "differences": [
             {
                 "model": one,
                 "minus": other,
-                "mean": {name: _interval(_gains(evaluation, one, other, name)) for name in names},
+                "pooled": {name: finite_or_none(pooled_gain(ones, others, name)) for name in names if name in FIGURES},
+                "mean": {name: _interval(gains(ones, others, name)) for name in names},
             }
             for one, other in differences_of(evaluation)
+            for ones, others in [(evaluation.records[one], evaluation.records[other])]
         ],
         "protocol": evaluation.protocol,
     }
 
 
-def _entrant(evaluation: Evaluation, name: str, names: Sequence[str], judged: SetFigures) -> dict[str, Any]:
+def _entrant(
+    evaluation: Evaluation, name: str, folder: str, names: Sequence[str], judged: SetFigures
+) -> dict[str, Any]:
     records = evaluation.records[name]
     seconds = [record.seconds.value for record in records if record.seconds.value is not None]
     memory = [record.peak_memory_bytes.value for record in records if record.peak_memory_bytes.value is not None]
     return {
         "name": name,
-        "folder": str(evaluation.folders[name]),
+        "folder": folder,
         "weights_sha256": records[0].weights_sha256,
         "invalid": [{"episode": r.episode.episode_id, "reason": r.invalid} for r in records if r.invalid],
         "pooled": {figure: finite_or_none(pooled_figure(records, figure)) for figure in names},
@@ -117,11 +128,6 @@ def _reasons(records: Sequence[EpisodeRecord], name: str) -> dict[str, int]:
     """Why records have no such figure or an infinite one, and how many."""
     figures = [record.figure(name) for record in records]
     return dict(Counter(f.reason or "infinite" for f in figures if not math.isfinite(f.number)))
-
-
-def _gains(evaluation: Evaluation, one: str, other: str, name: str) -> list[float]:
-    values = (values_of(evaluation.records[entrant], name) for entrant in (one, other))
-    return [a - b for a, b in zip(*values, strict=True)]
 
 
 def _text(figure: Figure, form: str) -> str:

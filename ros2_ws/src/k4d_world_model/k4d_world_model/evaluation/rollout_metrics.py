@@ -133,7 +133,12 @@ class RolloutMetrics:
 
 
 def compare(predicted: Rollout | Prediction, truth: Truth) -> RolloutMetrics:
-    """The figures of T >= 2 predicted frames. Raises WorldModelError when ``truth`` is not of the same T, H, W."""
+    """The figures of T >= 2 predicted frames.
+
+    Raises WorldModelError when ``truth`` is not of the same T, H, W, and PredictionError as ``Prediction`` does.
+    """
+    if isinstance(predicted, Rollout):
+        predicted = Prediction.of_rollout(predicted)
     if predicted.rgb.shape != truth.rgb.shape or len(truth.rgb) < 2:
         raise WorldModelError(
             f"rollout and truth must be of one shape (T >= 2, H, W, 3), got {predicted.rgb.shape} and {truth.rgb.shape}"

@@ -9,11 +9,15 @@ import numpy as np
 from k4d_world_model.evaluation.rollout_metrics import Overlap, RolloutMetrics, SquaredError
 
 RESAMPLES = 2000
+FEWEST_EPISODES = 2
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The mean over ``count`` episodes, and the 95 % interval from ``low`` to ``high`` in which it lies."""
+    """The mean over ``count`` episodes, and the 95 % interval from ``low`` to ``high`` in which it lies.
+
+    Of one episode there is no interval: ``low`` and ``high`` are NaN.
+    """
 
     mean: float
     low: float
@@ -48,11 +52,11 @@ def mean_with_interval(values: Sequence[float], *, seed: int = 0) -> Interval:
     """The mean of the finite values, with its bootstrap interval over episodes (percentiles of RESAMPLES means).
 
     ``count`` is how many are finite: an episode without a moved object has no figure for moved objects. NaN where none
-    is.
+    is; no interval below FEWEST_EPISODES.
     """
     finite = np.array([value for value in values if math.isfinite(value)])
-    if not len(finite):
-        return Interval(math.nan, math.nan, math.nan, 0)
+    if len(finite) < FEWEST_EPISODES:
+        return Interval(float(finite.mean()) if len(finite) else math.nan, math.nan, math.nan, len(finite))
     chosen = np.random.default_rng(seed).integers(len(finite), size=(RESAMPLES, len(finite)))
     low, high = np.percentile(finite[chosen].mean(axis=1), [2.5, 97.5])
     return Interval(float(finite.mean()), float(low), float(high), len(finite))

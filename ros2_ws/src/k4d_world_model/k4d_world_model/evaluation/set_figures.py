@@ -17,7 +17,7 @@ class SetFigures:
 
     ``fid`` and ``frechet_efficientnet_lite0`` compare frames, ``fvd`` whole predictions. ``_temp`` compares the frames
     of the first half of all predictions with those of the second: how far they drift (the paper's Table VII does not
-    define its own).
+    define its own). Each is computed once.
     """
 
     NAMES = (FID, f"{FID}_temp", FVD, FRECHET_LITE, f"{FRECHET_LITE}_temp")
@@ -26,9 +26,16 @@ class SetFigures:
         """Raises EvaluationError when a file of features is not its record's."""
         self._evaluation = evaluation
         self._features: dict[str, dict[str, Features]] = {}
+        self._found: dict[tuple[str, ...], Figure] = {}
 
     def figure(self, name: str, records: Sequence[EpisodeRecord], truth: Sequence[EpisodeRecord]) -> Figure:
         """The set figure ``name`` of one entrant's valid records against the truth of the same episodes."""
+        of = (name, *(part for record in records for part in (record.entrant, record.episode.episode_id)))
+        if of not in self._found:
+            self._found[of] = self._figure(name, records, truth)
+        return self._found[of]
+
+    def _figure(self, name: str, records: Sequence[EpisodeRecord], truth: Sequence[EpisodeRecord]) -> Figure:
         network = name.removesuffix("_temp")
         weights = str(self._evaluation.protocol[f"weights.{network}"])
         if weights.startswith(UNAVAILABLE):

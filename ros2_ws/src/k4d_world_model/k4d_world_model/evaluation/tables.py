@@ -5,14 +5,13 @@ import statistics
 from collections.abc import Sequence
 
 from k4d_world_model.evaluation.cloud_metrics import sampled_name
-from k4d_world_model.evaluation.entrants import FROZEN_WORLD
+from k4d_world_model.evaluation.differences import differences_of, gains, pooled_figure, pooled_gain, values_of
 from k4d_world_model.evaluation.episode_record import TRUTH, EpisodeRecord
 from k4d_world_model.evaluation.evaluate import Evaluation
 from k4d_world_model.evaluation.figure import Figure
 from k4d_world_model.evaluation.figure_titles import MAIN, PICTURES, FigureTitle, cloud_titles
 from k4d_world_model.evaluation.judges import FID, FRECHET_LITE, FVD, UNAVAILABLE
-from k4d_world_model.evaluation.pixel_figures import FIGURES, figures_of
-from k4d_world_model.evaluation.scores import Interval, mean_with_interval, pooled
+from k4d_world_model.evaluation.scores import Interval, mean_with_interval
 from k4d_world_model.evaluation.set_figures import SetFigures
 
 _SET_TITLES = {
@@ -21,17 +20,9 @@ _SET_TITLES = {
 }  # fmt: skip
 
 
-def differences_of(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Which pairs of entrants a table subtracts: each minus the frozen world, then each minus the first."""
-    first, *_ = evaluation.entrants
-    against_frozen = [(name, FROZEN_WORLD) for name in evaluation.entrants if name != FROZEN_WORLD]
-    return against_frozen + [(name, first) for name in evaluation.entrants[1:] if FROZEN_WORLD not in (name, first)]
-
-
-def markdown_report(evaluation: Evaluation) -> str:
+def markdown_report(evaluation: Evaluation, judged: SetFigures) -> str:
     """All tables: the main one of a model card, pictures, clouds, sets, and domains."""
     clouds = cloud_titles(cloud_sample(evaluation))
-    judged = SetFigures(evaluation)
     parts = [
         figure_table(evaluation, MAIN),
         f"Pictures:\n\n{figure_table(evaluation, PICTURES)}",
@@ -46,30 +37,33 @@ def markdown_report(evaluation: Evaluation) -> str:
 def figure_table(evaluation: Evaluation, titles: Sequence[FigureTitle]) -> str:
     """A line a figure that any entrant has.
 
-    Of errors that pool, first all pixels of all episodes together; then the mean over episodes with its 95 % interval,
-    in brackets where it comes second. The last columns are differences, episode by episode.
+    Of errors that pool, first all episodes together; then the mean over episodes, in brackets where it comes second,
+    with its 95 % interval, and the number of episodes where not all of them have the figure. The last columns are
+    differences on the episodes that both have.
     """
-    pairs = differences_of(evaluation)
+    pairs, records, count = differences_of(evaluation), evaluation.records, len(evaluation.truth)
     lines = [
-        f"| {len(evaluation.truth)} episodes | {' | '.join(evaluation.entrants)} | "
+        f"| {count} episodes | {' | '.join(evaluation.entrants)} | "
         f"{' | '.join(f'{one} - {other}' for one, other in pairs)} |",
         f"|---|{'---|' * (len(evaluation.entrants) + len(pairs))}",
     ]
     for title in titles:
-        values = {name: values_of(evaluation.records[name], title.name) for name in evaluation.entrants}
+        values = {name: values_of(records[name], title.name) for name in evaluation.entrants}
         if not any(math.isfinite(value) for row in values.values() for value in row):
             continue
-        together = {name: pooled_figure(evaluation.records[name], title.name) for name in evaluation.entrants}
-        cells = [_cell(together[name], mean_with_interval(values[name]), title.digits) for name in evaluation.entrants]
-        for one, other in pairs:
-            gains = [a - b for a, b in zip(values[one], values[other], strict=True)]
-            cells.append(_cell(together[one] - together[other], mean_with_interval(gains), title.digits, "+"))
+        cells = [
+            _cell(pooled_figure(records[name], title.name), mean_with_interval(values[name]), count, title.digits)
+            for name in evaluation.entrants
+        ]
+        for ones, others in ((records[one], records[other]) for one, other in pairs):
+            interval = mean_with_interval(gains(ones, others, title.name))
+            cells.append(_cell(pooled_gain(ones, others, title.name), interval, count, title.digits, "+"))
         lines.append(f"| {title.title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def set_table(evaluation: Evaluation, judged: SetFigures) -> str:
-    """A line a set figure, with the number of samples of each entrant in brackets."""
+    """A line a set figure, with the number of samples of each entrant in brackets, or why there is no figure."""
     lines = [f"| | {' | '.join(evaluation.entrants)} |", f"|---|{'---|' * len(evaluation.entrants)}"]
     for name in SetFigures.NAMES:
         cells = []
@@ -77,7 +71,7 @@ def set_table(evaluation: Evaluation, judged: SetFigures) -> str:
             records = evaluation.records[entrant]
             figure = judged.figure(name, records, evaluation.truth)
             count = 0 if figure.value is None else judged.samples(name, records)
-            cells.append(UNAVAILABLE if figure.value is None else f"{figure.value:.2f} (n = {count})")
+            cells.append(figure.reason if figure.value is None else f"{figure.value:.2f} (n = {count})")
         lines.append(f"| {_SET_TITLES[name]} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -102,7 +96,7 @@ def domain_table(evaluation: Evaluation, judged: SetFigures) -> str:
             valid = [record for record in records if not record.invalid]
             cells = [
                 _median([record.seconds for record in valid], 1.0, 2),
-                _median([record.peak_memory_bytes for record in valid], 1e-9, 2),
+                _largest([record.peak_memory_bytes for record in valid], 1e-9, 2),
                 *(_mean(valid, figure, 2) for figure in ("psnr", "psnr_temp")),
                 "-" if name == TRUTH else _number(judged.figure(network, valid, truth), 2),
                 _number(judged.figure(f"{network}_temp", valid, truth), 2),
@@ -118,22 +112,12 @@ def cloud_sample(evaluation: Evaluation) -> int | None:
     return None if sample is None else int(sample)
 
 
-def values_of(records: Sequence[EpisodeRecord], name: str) -> list[float]:
-    """A figure of every episode, NaN where a record has none."""
-    return [record.figure(name).number for record in records]
-
-
-def pooled_figure(records: Sequence[EpisodeRecord], name: str) -> float:
-    """A figure of all pixels together, NaN for one that does not pool."""
-    metrics = [record.metrics for record in records if record.metrics is not None]
-    if name not in FIGURES or not metrics:
-        return math.nan
-    return next(named.figure.number for named in figures_of(pooled(metrics)) if named.name == name)
-
-
-def _cell(together: float, interval: Interval, digits: int, sign: str = "") -> str:
+def _cell(together: float, interval: Interval, episodes: int, digits: int, sign: str = "") -> str:
     form = f"{sign}.{digits}f"
-    mean = f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]" if interval.count else "-"
+    beside = [f"{interval.low:{form}}, {interval.high:{form}}"] if math.isfinite(interval.low) else []
+    beside += [f"n = {interval.count}"] if interval.count < episodes else []
+    mean = f"{interval.mean:{form}} [{'; '.join(beside)}]" if beside else f"{interval.mean:{form}}"
+    mean = mean if interval.count else "-"
     return f"{together:{form}} ({mean})" if math.isfinite(together) else mean
 
 
@@ -149,3 +133,8 @@ def _mean(records: Sequence[EpisodeRecord], name: str, digits: int) -> str:
 def _median(figures: Sequence[Figure], scale: float, digits: int) -> str:
     known = [figure.value for figure in figures if figure.value is not None]
     return f"{statistics.median(known) * scale:.{digits}f}" if known else "-"
+
+
+def _largest(figures: Sequence[Figure], scale: float, digits: int) -> str:
+    known = [figure.value for figure in figures if figure.value is not None]
+    return f"{max(known) * scale:.{digits}f}" if known else "-"

@@ -56,7 +56,9 @@ def _entities(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     builder = MoveItConfigsBuilder(value["robot_name"], package_name=value["moveit_package"])
     moveit = builder.planning_pipelines(pipelines=["ompl"]).to_moveit_configs().to_dict()
     entities: list[LaunchDescriptionEntity] = [
-        _node("robot_state_publisher", "robot_state_publisher", {"robot_description": moveit["robot_description"]}, value),
+        _node(
+            "robot_state_publisher", "robot_state_publisher", {"robot_description": moveit["robot_description"]}, value
+        ),
         _node("moveit_ros_move_group", "move_group", moveit, value),
     ]
     if value["pointmaps"] == "true":

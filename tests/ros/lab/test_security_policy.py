@@ -1,6 +1,7 @@
-"""The SROS 2 policy allows each node exactly what it does: compared with the running graph, name by name."""
+"""The SROS 2 policies allow each node exactly what it does: compared with the running graph, name by name."""
 
 import importlib.metadata
+import re
 from fnmatch import fnmatch
 from xml.etree import ElementTree
 
@@ -8,7 +9,8 @@ import pytest
 
 from .conftest import ROOT, RunningGraph
 
-POLICY = ElementTree.parse(ROOT / "config" / "sros2" / "policy.xml").getroot()
+FOLDER = ROOT / "config" / "sros2"
+MOVEIT = ROOT / "ros2_ws" / "src" / "k4d_kinematics" / "k4d_kinematics" / "ros"
 QUALIFIERS = {"topics": ("publish", "subscribe"), "services": ("reply", "request"), "actions": ("execute", "call")}
 KINDS = [kind for kinds in QUALIFIERS.values() for kind in kinds]
 # What a node does only with certain parameters or installations, which the graph of these tests lacks.
@@ -20,7 +22,22 @@ SOMETIMES = {
     "k4d_playback_node": {"/tf", "/tf_static"},  # points_frame
     "k4d_bag_player_node": {"/tf", "/wrist/image_raw", "/wrist/depth"},  # what another recording holds
     "k4d_bag_recorder_node": {"/*"},  # whatever there is
+    "robot_state_publisher": {"/parameter_events"},  # every node of C++; here it is ours
 }
+# Other programs, whose nodes do not run here.
+FOREIGN = {"/move_group", "/operator", "/playback_root", "/rviz2"}
+# What the arm's driver offers.
+ELSEWHERE = {"/panda_arm_controller/follow_joint_trajectory"}
+
+
+def policies() -> dict[str, list[ElementTree.Element]]:
+    """The profiles of each enclave, its own node's first; each file holds the enclave of its name."""
+    found = {}
+    for path in sorted(FOLDER.rglob("*.xml")):
+        (enclave,) = ElementTree.parse(path).getroot().iter("enclave")
+        assert enclave.get("path") == f"/{path.relative_to(FOLDER).with_suffix('')}"
+        found[str(enclave.get("path"))] = list(enclave.iter("profile"))
+    return found
 
 
 def allowed(profile: ElementTree.Element) -> dict[str, set[str]]:
@@ -41,15 +58,20 @@ def expanded(name: str, namespace: str, node: str) -> str:
     return name if name.startswith("/") else f"{namespace}/{name}"
 
 
-PROFILES = {
-    f"{str(profile.get('ns')).rstrip('/')}/{profile.get('node')}": profile for profile in POLICY.iter("profile")
-}
+POLICIES = policies()
+PROFILES = {path: profiles[0] for path, profiles in POLICIES.items() if path not in FOREIGN}
+
+
+def everything(kind: str) -> set[str]:
+    return {name for profiles in POLICIES.values() for profile in profiles for name in allowed(profile)[kind]}
 
 
 def test_each_node_has_an_enclave_of_its_own_name() -> None:
-    enclaves = list(POLICY.iter("enclave"))
-    assert [enclave.get("path") for enclave in enclaves] == list(PROFILES)
-    assert all(len(list(enclave.iter("profile"))) == 1 for enclave in enclaves)
+    assert set(POLICIES) >= FOREIGN
+    for path, profile in PROFILES.items():
+        assert f"{str(profile.get('ns')).rstrip('/')}/{profile.get('node')}" == path
+    others = {path: profiles[1:] for path, profiles in POLICIES.items() if profiles[1:]}
+    assert list(others) == ["/k4d_pointmap_node"]
 
 
 def test_nodes_and_profiles_are_the_same(graph: RunningGraph) -> None:
@@ -73,3 +95,20 @@ def test_what_a_node_does_is_allowed_and_no_more(name: str, graph: RunningGraph)
         seen = does | {topic.replace("/front/", "/wrist/", 1) for topic in does}
         unused = may - seen - SOMETIMES.get(node, set()) - {"/clock"}
         assert not unused, f"{name} may {kind} {sorted(unused)}, which it never does"
+
+
+def test_the_pointmap_node_may_use_both_moveit_backends() -> None:
+    _, services, python = POLICIES["/k4d_pointmap_node"]
+    client = (MOVEIT / "moveit_services.py").read_text()
+    assert f'"{services.get("node")}"' in client
+    asked = {f"/{name}" for name in re.findall(r'create_client\([\w.]+, "(\w+)"\)', client)}
+    assert asked
+    assert allowed(services)["request"] == asked
+    assert asked <= allowed(POLICIES["/move_group"][0])["reply"]
+    assert f'_NODE = "{python.get("node")}"' in (MOVEIT / "moveit_python.py").read_text()
+
+
+def test_what_one_may_ask_another_may_answer() -> None:
+    assert everything("request") <= everything("reply")
+    assert everything("call") <= everything("execute") | ELSEWHERE
+    assert "/execute_plan" in allowed(POLICIES["/operator"][0])["request"]

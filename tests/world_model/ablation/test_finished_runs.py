@@ -22,7 +22,8 @@ from k4d_world_model.training.checkpoints import RunState
 from .conftest import NAMES, PRESET, write
 
 URDF = """<robot name="arm">
-<link name="base"><visual><geometry><box size="0.1 0.2 {height}"/></geometry></visual></link>
+<link name="base"><visual><geometry><box size="0.1 0.2 {height}"/></geometry></visual>
+<collision><geometry><box size="0.1 0.2 0.7"/></geometry></collision></link>
 <link name="tip"/><joint name="turn" type="revolute"><parent link="base"/><child link="tip"/>
 <limit lower="-1" upper="1" effort="1" velocity="1"/></joint></robot>"""
 
@@ -57,10 +58,13 @@ def with_other_sample(root: Path, part: str, out: Path) -> Path:
     return layout.root
 
 
-def write_robot(folder: Path, *, height: float = 0.3, tool: str = "tip", comment: str = "") -> Path:
+def write_robot(
+    folder: Path, *, height: float = 0.3, tool: str = "tip", shape: str = "visual", comment: str = ""
+) -> Path:
     (folder / "arm.urdf").write_text(URDF.format(height=height))
     path = folder / "arm.yaml"
-    path.write_text(f"{comment}\nname: arm\nurdf: arm.urdf\ntool_link: {tool}\nhome: {{turn: 0.0}}\n")
+    content = f"name: arm\nurdf: arm.urdf\ntool_link: {tool}\nhome: {{turn: 0.0}}\ngeometry: {shape}\n"
+    path.write_text(f"{comment}\n{content}")
     return path
 
 
@@ -132,7 +136,7 @@ def test_a_run_is_known_by_its_robot(tmp_path: Path) -> None:
         return settings.robot_sha256(architecture)
 
     first = robot()
-    assert len({first, robot(height=0.4), robot(tool="base")}) == 3
+    assert len({first, robot(height=0.4), robot(tool="base"), robot(shape="collision")}) == 4
     assert robot(comment="# the same") == first
     assert (
         SweepSettings((tmp_path,), tmp_path, tmp_path / "none.yaml", tmp_path).robot_sha256(

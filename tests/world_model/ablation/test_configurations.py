@@ -50,3 +50,8 @@ def test_the_papers_representations_are_there_and_differ_in_what_is_told() -> No
         assert not any((architecture.light_grid, architecture.continues_surfaces, architecture.moves_objects))
         assert architecture.normalization == "fixed"
         assert architecture.robot_in_both_halves
+
+
+def test_learning_from_one_domain_is_judged_on_that_domain() -> None:
+    config = read_ablation(next(path for path in PATHS if path.stem == "data")).config
+    assert config.judged_on == config.variant("single").data == ("easy",)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from k4d_world_model.ablation.config import read_ablation
 from k4d_world_model.ablation.figures import FIGURES
@@ -14,75 +13,7 @@ from k4d_world_model.ablation.run import SCORES, TRAINED
 from k4d_world_model.cli import ablate
 from k4d_world_model.errors import AblationError
 
-from ..training.conftest import FRAMES, HEIGHT, WIDTH, make_dataset
-
-PRESET = {
-    "name": "small",
-    "architecture": {
-        "frames": FRAMES, "height": HEIGHT, "width": WIDTH, "condition": "robot_pointmap",
-        "robot_in_both_halves": True, "normalization": "fixed", "normalization_margin": 1.2,
-        "robot_pictures": "masked", "prior": "still", "head": "blend", "pointmap_latent_mean": 0.0,
-        "pointmap_latent_std": 1.0, "reads_noise": False,
-        "codec": {"kind": "pixels", "spatial": 4, "temporal": 4, "latent_channels": 192},
-        "transformer": {
-            "num_attention_heads": 2, "attention_head_dim": 12, "ffn_dim": 32, "num_layers": 1, "freq_dim": 16,
-            "image_dim": 0,
-        },
-        "robot_tokens": {"patch": 2, "grid": [3, 1, 2]},
-    },
-    "optimiser": {"learning_rate": 3.0e-3},
-    "loss": {"kind": "clean", "noise_only_share": 1.0, "soft_mask_share": 0.1},
-    "budget": {"steps": 3, "checkpoint_every": 1, "validation_every": 0, "sheet_every": 0, "validation_clips": 0},
-    "sampling": {"steps": 1, "scheduler": "euler", "flow_shift": 1.0},
-    "batch_size": 2,
-}  # fmt: skip
-ABLATION = {
-    "name": "small",
-    "title": "A small one",
-    "preset": "preset.yaml",
-    "reference": "pointmap",
-    "variants": [
-        {"name": "pointmap"},
-        {"name": "few", "data": ["second"], "clips": 2},
-        {"name": "points", "changes": {"architecture": {"condition": "pictures"}}},
-        {"name": "shifted", "model_of": "pointmap", "noise": {"shift_px": 2}, "points_by": "points"},
-    ],
-    "paper_order": {"psnr": ["pointmap", "few", "points"]},
-}
-
-
-NAMES = [str(variant["name"]) for variant in ABLATION["variants"]]
-
-
-def write(folder: Path, **changes: object) -> Path:
-    (folder / "preset.yaml").write_text(yaml.safe_dump(PRESET))
-    path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(ABLATION | changes))
-    return path
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("config"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
-    folder = tmp_path_factory.mktemp("data")
-    return tuple(make_dataset(folder / name, name, 3, 2) for name in ("first", "second"))
-
-
-@pytest.fixture(scope="module")
-def arguments(config: Path, data: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> ablate.Arguments:
-    out, cache = tmp_path_factory.mktemp("out"), tmp_path_factory.mktemp("cache")
-    return ablate.Arguments((config,), data, out / "whole", seeds=(4,), cache=cache, threads=1)
-
-
-@pytest.fixture(scope="module")
-def whole(arguments: ablate.Arguments) -> Path:
-    """A sweep without interruption."""
-    ablate.run(arguments)
-    return arguments.out
+from .conftest import NAMES, write
 
 
 def scores(out: Path) -> dict[str, object]:
@@ -149,12 +80,12 @@ def test_a_stopped_sweep_goes_on_and_repeats_nothing(
 def test_a_run_of_other_settings_is_not_taken_for_this_one(
     whole: Path, arguments: ablate.Arguments, tmp_path: Path
 ) -> None:
-    variants = [{"name": "pointmap", "changes": {"loss": {"soft_mask_share": 0.5}}}]
-    other = write(tmp_path, variants=variants, paper_order={})
-    with pytest.raises(AblationError, match="a run of other settings or data"):
-        ablate.run(replace(arguments, config=(other,)))
-    with pytest.raises(AblationError, match="a run of other settings or data"):
-        ablate.run(replace(arguments, data=arguments.data[1:]))
+    for changes in ({"loss": {"soft_mask_share": 0.5}}, {"architecture": {"transformer": {"ffn_dim": 48}}}):
+        other = write(tmp_path, variants=[{"name": "pointmap", "changes": changes}], paper_order={})
+        with pytest.raises(AblationError, match="a run of other settings, data or robot"):
+            ablate.run(replace(arguments, config=(other,)))
+    with pytest.raises(AblationError, match="a run of other settings, data or robot"):
+        ablate.run(replace(arguments, only=("pointmap",), data=arguments.data[1:]))
 
 
 @pytest.mark.parametrize(
@@ -173,6 +104,9 @@ def test_a_run_of_other_settings_is_not_taken_for_this_one(
             {"variants": [{"name": "pointmap"}, {"name": "b", "model_of": "pointmap", "clips": 3}]},
             "takes the models of 'pointmap'",
         ),
+        ({"name": "../up"}, r"a name must be .* got '\.\./up'"),
+        ({"name": "runs"}, "cannot be called 'runs'"),
+        ({"variants": [{"name": "pointmap"}, {"name": "a/b"}]}, "a name must be .* got 'a/b'"),
     ],
 )
 def test_contradictions_are_named(tmp_path: Path, changes: dict[str, object], match: str) -> None:
@@ -186,6 +120,8 @@ def test_contradictions_are_named(tmp_path: Path, changes: dict[str, object], ma
         ({"only": ("bar",)}, r"no variant is called \['bar'\]"),
         ({"seeds": ()}, "at least one seed"),
         ({"only": ("few",), "data": ("first",)}, "no data set is called.*second.*first"),
+        ({"episodes": 0}, "at least 1 episode of each data set must judge, got 0"),
+        ({"episodes": -3}, "at least 1 episode of each data set must judge, got -3"),
     ],
 )
 def test_wrong_arguments_are_named(

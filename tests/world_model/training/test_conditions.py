@@ -58,3 +58,11 @@ def test_a_run_may_learn_from_some_of_the_clips(dataset, tmp_path) -> None:
     assert state["data"] in pairs
     with pytest.raises(TrainingError, match="at least one clip to train on, got 0"):
         replace(data, clips=0)
+
+
+def test_fewer_clips_than_asked_for_are_refused_to_train_on_but_may_validate(dataset, tmp_path) -> None:
+    config = steps(CONFIG, 1, validation_clips=7)  # of three
+    data = DataSettings((dataset,), tmp_path / "clips", clips=6)
+    with pytest.raises(TrainingError, match="6 clips to train on were asked for, there are 5"):
+        train(config, RunSettings(data, tmp_path / "out"), lambda _: None)
+    assert train(config, RunSettings(replace(data, clips=5), tmp_path / "out"), lambda _: None).step == 1

@@ -1,5 +1,6 @@
 """What an ablation compares: the schema of config/ablations/*.yaml."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,10 @@ from k4d_world_model.ablation.pointmap_noise import PointmapNoise
 from k4d_world_model.errors import AblationError
 from k4d_world_model.training.config import TrainingConfig
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Folders beside those of ablations.
+_TAKEN = ("runs", "clips")
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -27,6 +32,8 @@ class Variant:
     model_of: the variant whose finished models are taken instead of training some.
     noise: what is done to the robot's pointmaps before a prediction.
     points_by: the variant whose models make points of the pictures that this one predicts.
+
+    Raises AblationError on a name that is no safe file name, and where the others contradict each other.
     """
 
     name: str
@@ -38,6 +45,7 @@ class Variant:
     points_by: str = ""
 
     def __post_init__(self) -> None:
+        _check_name(self.name)
         if self.model_of and (self.changes or self.data or self.clips):
             raise AblationError(f"variant {self.name!r} takes the models of {self.model_of!r} and cannot change them")
         if self.clips < 0:
@@ -50,9 +58,10 @@ class AblationConfig:
 
     name, title: of its folder and of its table. preset: training YAML relative to this file, which says the budget.
     reference: the variant that differences are taken to.
+    judged_on: names of the data sets' folders whose clips count in the tables; all without any.
     paper_order: for figures by name, the variants from best to worst as the paper's table has them.
 
-    Raises AblationError where names are missing, doubled or of no variant before.
+    Raises AblationError where names are missing, doubled or of no variant before, and on one that is no safe file name.
     """
 
     name: str
@@ -60,9 +69,15 @@ class AblationConfig:
     preset: str
     reference: str
     variants: tuple[Variant, ...]
+    judged_on: tuple[str, ...] = ()
     paper_order: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_name(self.name)
+        if self.name in _TAKEN:
+            raise AblationError(
+                f"an ablation cannot be called {self.name!r}, as other folders are: {', '.join(_TAKEN)}"
+            )
         names = [variant.name for variant in self.variants]
         if len(set(names)) != len(names) or self.reference not in names:
             raise AblationError(f"variants need different names, {self.reference!r} among them, got {names}")
@@ -106,6 +121,13 @@ def read_ablation(path: Path) -> Ablation:
     for variant in config.variants:
         ablation.training(variant, 0)
     return ablation
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise AblationError(
+            f"a name must be 1 to 64 of A-Z a-z 0-9 . _ - and start with a letter or digit, got {name!r}"
+        )
 
 
 def _changed(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

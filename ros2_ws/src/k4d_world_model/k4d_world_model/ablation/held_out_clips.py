@@ -1,15 +1,16 @@
 """The clips that every run of a sweep is judged on: validation samples at the models' size, as they are learnt from."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from k4d_kinematics import ConfiguredRobot
+from k4d_world_model.ablation.sweep_settings import SweepSettings, sample_hashes
 from k4d_world_model.conditioning import Conditioning
-from k4d_world_model.dataset.building.split_lists import read_split
-from k4d_world_model.dataset.layout import NativeLayout, dataset_root
+from k4d_world_model.content_hash import content_hash
+from k4d_world_model.dataset.layout import NativeLayout
 from k4d_world_model.dataset.robot_pointmaps import robot_tool
 from k4d_world_model.dataset.storage.native_sample import read_sample
 from k4d_world_model.errors import AblationError, RobotNotVisibleError
@@ -19,6 +20,8 @@ from k4d_world_model.prediction import check_visible
 from k4d_world_model.preparation import conditioning_of
 from k4d_world_model.training.preparing import with_rendered_robot
 from k4d_world_model.wan.architecture import Architecture
+
+OnReading = Callable[[Iterable[tuple[Path, str]], int], Iterable[tuple[Path, str]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,32 +34,39 @@ class HeldOutClip:
     truth: Truth
 
 
-def held_out_clips(
-    roots: Sequence[Path],
-    count: int | None,
-    architecture: Architecture,
-    robot: ConfiguredRobot | None,
-    on_reading: Callable[[Iterable[tuple[Path, str]], int], Iterable[tuple[Path, str]]],
-) -> tuple[HeldOutClip, ...]:
-    """``count`` clips of each data set's validation list, spread evenly over it, or all; those without robot not.
+@dataclass(frozen=True, eq=False)
+class HeldOutClips:
+    """The clips, and the hash of all that they depend on: samples, size and robot."""
 
-    The robot is drawn anew where ``robot`` is given, else told as it was recorded.
+    clips: tuple[HeldOutClip, ...]
+    sha256: str
+
+
+def held_out_clips(settings: SweepSettings, architecture: Architecture, on_reading: OnReading) -> HeldOutClips:
+    """The clips of a sweep: of each data set's validation list ``episodes``, spread evenly, those without robot not.
+
+    The robot is drawn anew where the architecture reads it so, else told as it was recorded.
     Raises DatasetError where there is no data set, SampleError naming a damaged sample, AblationError where no clip is
     left.
     """
-    names = []
-    for root in roots:
-        listed = read_split(NativeLayout(dataset_root(root)), "val")
-        chosen = np.linspace(0, len(listed) - 1, min(len(listed), count or len(listed))).round().astype(int)
-        names += [(root, listed[index]) for index in chosen]
-    clips = []
+    robot = settings.drawn_robot(architecture)
+    names, hashes = [], {}
+    for root in settings.data:
+        listed = sample_hashes(root, "val")
+        hashes[root] = listed
+        count = min(len(listed), settings.episodes or len(listed))
+        chosen = np.linspace(0, len(listed) - 1, count).round().astype(int)
+        names += [(root, tuple(listed)[index]) for index in chosen]
+    clips, known = [], []
     for root, episode_id in on_reading(names, len(names)):
         clip = _clip(root, episode_id, architecture, robot)
         if clip is not None:
             clips.append(clip)
+            known.append((clip.data, episode_id, hashes[root][episode_id]))
     if not clips:
-        raise AblationError(f"no validation sample of {', '.join(map(str, roots))} shows the robot")
-    return tuple(clips)
+        raise AblationError(f"no validation sample of {', '.join(map(str, settings.data))} shows the robot")
+    size = (architecture.frames, architecture.height, architecture.width)
+    return HeldOutClips(tuple(clips), content_hash([size, settings.robot_sha256(architecture), known]))
 
 
 def _clip(root: Path, episode_id: str, architecture: Architecture, robot: ConfiguredRobot | None) -> HeldOutClip | None:
@@ -68,4 +78,4 @@ def _clip(root: Path, episode_id: str, architecture: Architecture, robot: Config
         check_visible(conditioning)
     except RobotNotVisibleError:
         return None
-    return HeldOutClip(episode_id, root.name, conditioning, truth_of(drawn, episode.robot_mask))
+    return HeldOutClip(episode_id, root.resolve().name, conditioning, truth_of(drawn, episode.robot_mask))

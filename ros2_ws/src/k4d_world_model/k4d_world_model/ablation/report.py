@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,13 @@ class RunResult:
     clips: tuple[Mapping[str, Any], ...]
     facts: Mapping[str, Any]
 
-    def figures(self, data: str = "") -> dict[str, float]:
-        """The mean of each figure over the clips, or over those of one data set, that have it."""
-        clips = [clip for clip in self.clips if data in ("", clip["data"])]
-        return {name: _mean([clip[name] for clip in clips]) for name in FIGURES}
+    def of(self, data: Sequence[str]) -> "RunResult":
+        """The same on the clips of these data sets alone, of all without any."""
+        return replace(self, clips=tuple(clip for clip in self.clips if not data or clip["data"] in data))
+
+    def figures(self) -> dict[str, float]:
+        """The mean of each figure over the clips that have it."""
+        return {name: _mean([clip[name] for clip in self.clips]) for name in FIGURES}
 
 
 def write_report(folder: Path, config: AblationConfig, results: Sequence[RunResult]) -> str:
@@ -56,37 +59,38 @@ def write_report(folder: Path, config: AblationConfig, results: Sequence[RunResu
     return table
 
 
-def by_seed(results: Sequence[RunResult], figure: str, data: str = "") -> dict[str, BySeed]:
+def by_seed(results: Sequence[RunResult], figure: str) -> dict[str, BySeed]:
     """A figure's values by variant and seed."""
     names = dict.fromkeys(result.variant for result in results)
     return {
-        name: {result.seed: result.figures(data)[figure] for result in results if result.variant == name}
-        for name in names
+        name: {result.seed: result.figures()[figure] for result in results if result.variant == name} for name in names
     }
 
 
 def markdown(config: AblationConfig, results: Sequence[RunResult]) -> str:
     """The tables: means over seeds, differences to the reference, and the paper's order beside what was found."""
-    parts = [f"## {config.title}", _protocol(results), _table(config, results)]
+    judged = [result.of(config.judged_on) for result in results]
+    parts = [f"## {config.title}", _protocol(config, judged), _table(config, judged)]
     data = sorted({str(clip["data"]) for result in results for clip in result.clips})
     if len(data) > 1:
         parts.append(_by_data(config, results, data))
     for figure, order in config.paper_order.items():
-        parts.append(_order(figure, order, results))
+        parts.append(_order(figure, order, judged))
     return "\n\n".join(parts) + "\n"
 
 
-def _protocol(results: Sequence[RunResult]) -> str:
+def _protocol(config: AblationConfig, results: Sequence[RunResult]) -> str:
     clips = {len(result.clips) for result in results}
     trained = [result.facts for result in results]
     minutes = [facts["cpu_seconds"] / 60 for facts in trained if facts.get("cpu_seconds")]
     spent = f"; training took {min(minutes):.1f} to {max(minutes):.1f} CPU minutes a run" if minutes else ""
     steps = sorted({facts["steps"] for facts in trained})
     seen = sorted({facts["clips_seen"] for facts in trained})
+    of = f" of {', '.join(config.judged_on)} alone" if config.judged_on else ""
     return (
         f"{len(results)} runs of {_listed(steps)} steps on {_listed(seen)} clips{spent}; {_listed(sorted(clips))} "
-        "held-out clips. Mean ± standard deviation over seeds. In brackets: difference to the reference, seed by seed; "
-        f"* at least {FEWEST_SEEDS} seeds all agree on its sign, ** its 95 % interval excludes 0 besides."
+        f"held-out clips{of}. Mean ± standard deviation over seeds. In brackets: difference to the reference, seed by "
+        f"seed; * at least {FEWEST_SEEDS} seeds all agree on its sign, ** its 95 % interval excludes 0 besides."
     )
 
 
@@ -118,7 +122,7 @@ def _table(config: AblationConfig, results: Sequence[RunResult]) -> str:
 
 def _by_data(config: AblationConfig, results: Sequence[RunResult], data: Sequence[str]) -> str:
     lines = [f"| PSNR (dB) on clips of | {' | '.join(data)} |", "|---|" + "---|" * len(data)]
-    columns = [by_seed(results, "psnr", name) for name in data]
+    columns = [by_seed([result.of((name,)) for result in results], "psnr") for name in data]
     for variant in config.variants:
         if variant.name in columns[0]:
             means = [f"{mean_and_spread(column[variant.name]).mean:.2f}" for column in columns]
@@ -161,7 +165,10 @@ def _stars(found: Difference) -> str:
 
 
 def _summary(config: AblationConfig, results: Sequence[RunResult]) -> dict[str, Any]:
-    summary: dict[str, Any] = {"ablation": config.name, "reference": config.reference, "runs": [], "differences": []}
+    """Figures and differences on the clips that ``judged_on`` names."""
+    results = [result.of(config.judged_on) for result in results]
+    names = {"ablation": config.name, "reference": config.reference, "judged_on": list(config.judged_on)}
+    summary: dict[str, Any] = names | {"runs": [], "differences": []}
     for result in results:
         figures = {name: _or_none(value) for name, value in result.figures().items()}
         summary["runs"].append(

@@ -4,52 +4,27 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from k4d_world_model.ablation.config import Ablation, Variant
-from k4d_world_model.ablation.figures import FIGURES, figures_of
-from k4d_world_model.ablation.held_out_clips import HeldOutClip
+from k4d_world_model.ablation.figures import DEFINITIONS, FIGURES, figures_of
+from k4d_world_model.ablation.held_out_clips import HeldOutClip, HeldOutClips
 from k4d_world_model.ablation.pointmap_noise import PointmapNoise, disturbed
+from k4d_world_model.ablation.sweep_settings import SweepSettings
 from k4d_world_model.content_hash import content_hash
-from k4d_world_model.dataset.building.split_lists import read_split
-from k4d_world_model.dataset.layout import NativeLayout, dataset_root
 from k4d_world_model.errors import AblationError
+from k4d_world_model.evaluation.protocol import DEFINITIONS as EVALUATION_DEFINITIONS
 from k4d_world_model.rollout import Rollout
+from k4d_world_model.training.clip import CLIP_VERSION
 from k4d_world_model.training.data import DataSettings, OnPreparing
 from k4d_world_model.training.train import OnProgress, RunSettings, train
 from k4d_world_model.whole_files import write_whole
 from k4d_world_model.world_model import WorldModel, open_world_model
 
 TRAINED, SCORES = "trained.json", "scores.json"
-
-
-@dataclass(frozen=True)
-class SweepSettings:
-    """What all runs of a sweep share.
-
-    data: roots of native data sets, told apart by their folders' names. out: folder of runs and results. robot: its
-    YAML, where the preset's architecture reads rendered pictures. cache: folder of prepared clips.
-    """
-
-    data: tuple[Path, ...]
-    out: Path
-    robot: Path | None
-    cache: Path
-
-    def __post_init__(self) -> None:
-        names = [root.resolve().name for root in self.data]
-        if not names or len(set(names)) != len(names):
-            raise AblationError(f"a sweep needs data sets in folders of different names, got {names}")
-
-    def roots(self, names: Sequence[str]) -> tuple[Path, ...]:
-        """The data sets of these names, all without any. Raises AblationError for a name that none has."""
-        by_name = {root.resolve().name: root for root in self.data}
-        if missing := set(names) - set(by_name):
-            raise AblationError(f"no data set is called {sorted(missing)}, there are {sorted(by_name)}")
-        return tuple(by_name[name] for name in names) or self.data
 
 
 @dataclass(frozen=True)
@@ -64,13 +39,40 @@ class Run:
         """Where it is kept: variants of one name share their runs over all ablations of a sweep."""
         return out / "runs" / self.variant.name / f"seed{self.seed}"
 
-    def scores(self, out: Path) -> dict[str, Any] | None:
-        """What SCORES of a finished run says, None of one that is not."""
-        return _read(self.folder(out) / SCORES)
-
     def of(self, name: str) -> "Run":
         """The run of another variant with the same seed."""
         return replace(self, variant=self.ablation.config.variant(name))
+
+    def models(self) -> tuple["Run", ...]:
+        """The runs that train what it predicts with, itself or others."""
+        names = (self.variant.model_of or self.variant.name, self.variant.points_by)
+        return tuple(self.of(name) for name in names if name)
+
+
+class _Preparing:
+    """As ``OnPreparing``, and counts the CPU seconds that making clips ready takes."""
+
+    def __init__(self, wrapped: OnPreparing) -> None:
+        self.wrapped = wrapped
+        self.cpu_seconds = 0.0
+
+    def __call__(self, items: Iterable[Any], total: int) -> Iterator[Any]:
+        started = time.process_time()
+        yield from self.wrapped(items, total)
+        self.cpu_seconds += time.process_time() - started
+
+
+def told(run: Run, settings: SweepSettings) -> dict[str, Any]:
+    """What a run's own model is known by in TRAINED: hashes of its settings, its samples in their order, its robot."""
+    config = run.ablation.training(run.variant, run.seed)
+    roots = settings.roots(run.variant.data)
+    learnt_from = [(root.resolve().name, list(settings.learnable[root].items())) for root in roots]
+    return {
+        "training": content_hash(asdict(config)),
+        "learnt_from": content_hash([CLIP_VERSION, learnt_from]),
+        "robot": settings.robot_sha256(config.architecture),
+        "clips": run.variant.clips,
+    }
 
 
 def train_run(run: Run, settings: SweepSettings, on_progress: OnProgress, on_preparing: OnPreparing) -> None:
@@ -81,45 +83,66 @@ def train_run(run: Run, settings: SweepSettings, on_progress: OnProgress, on_pre
     if run.variant.model_of:
         return
     folder, variant = run.folder(settings.out), run.variant
-    config = run.ablation.training(variant, run.seed)
-    roots = settings.roots(variant.data)
-    listed = [(root.resolve().name, read_split(NativeLayout(dataset_root(root)), "train")) for root in roots]
-    told = {"training": content_hash(asdict(config)), "learnt_from": content_hash(listed), "clips": variant.clips}
+    facts = told(run, settings)
     done = _read(folder / TRAINED)
     if done is not None:
-        if {name: done[name] for name in told} != told:
-            raise AblationError(f"{folder} holds a run of other settings or data; remove it, or give another folder")
+        if {name: done.get(name) for name in facts} != facts:
+            raise AblationError(
+                f"{folder} holds a run of other settings, data or robot; remove it, or give another folder"
+            )
         return
+    roots = settings.roots(variant.data)
     data = DataSettings(roots, settings.cache, settings.robot, clips=variant.clips or None)
+    config, preset_folder = run.ablation.training(variant, run.seed), run.ablation.preset.parent
     is_new = not (folder / "checkpoints").exists()
-    started = time.process_time()
-    state = train(config, RunSettings(data, folder, run.ablation.preset.parent, resume=True), on_progress, on_preparing)
-    seconds = {"wall_seconds": state.seconds, "cpu_seconds": time.process_time() - started if is_new else None}
-    _write(folder / TRAINED, told | seconds | {"steps": state.step, "clips_seen": state.clips})
+    preparing, started = _Preparing(on_preparing), time.process_time()
+    state = train(config, RunSettings(data, folder, preset_folder, resume=True), on_progress, preparing)
+    cpu_seconds = time.process_time() - started - preparing.cpu_seconds
+    seconds = {"wall_seconds": state.seconds, "cpu_seconds": cpu_seconds if is_new else None}
+    _write(folder / TRAINED, facts | seconds | {"steps": state.step, "clips_seen": state.clips})
     shutil.rmtree(folder / "checkpoints")
 
 
-def score_run(run: Run, settings: SweepSettings, clips: Sequence[HeldOutClip]) -> dict[str, Any]:
-    """What SCORES of a finished run holds: the figures of every clip, made where it has none of these clips yet."""
-    folder = run.folder(settings.out)
-    needed = [run.of(run.variant.model_of or run.variant.name)]
-    needed += [run.of(run.variant.points_by)] if run.variant.points_by else []
-    learnt = [[trained_facts(one, settings)[name] for name in ("training", "learnt_from", "clips")] for one in needed]
-    judged = [[clip.data, clip.episode_id] for clip in clips]
-    protocol = content_hash([list(FIGURES), judged, asdict(run.variant.noise), learnt])
-    known = run.scores(settings.out)
-    if known is not None and known["protocol"] == protocol:
+def score_run(run: Run, settings: SweepSettings, held_out: HeldOutClips) -> dict[str, Any]:
+    """What SCORES of a trained run holds: the figures of every clip, made where it has none of these clips yet."""
+    known = scores_of(run, settings, held_out.sha256)
+    if known is not None:
         return known
-    models = [open_world_model(one.folder(settings.out) / "world_model.yaml") for one in needed]
+    models = [open_world_model(one.folder(settings.out) / "world_model.yaml") for one in run.models()]
     scores = []
-    for clip in clips:
+    for clip in held_out.clips:
         rollout = predicted(models, clip, run.variant.noise)
         scores.append({"episode": clip.episode_id, "data": clip.data, **figures_of(rollout, clip.truth)})
     for model in models:
         model.close()
-    result = {"protocol": protocol, "variant": run.variant.name, "seed": run.seed, "clips": scores}
-    _write(folder / SCORES, result)
+    result = {
+        "judged": held_out.sha256,
+        "protocol": _protocol(run, settings, held_out.sha256),
+        "variant": run.variant.name,
+        "seed": run.seed,
+        "clips": scores,
+    }
+    _write(run.folder(settings.out) / SCORES, result)
     return result
+
+
+def scores_of(run: Run, settings: SweepSettings, judged: str | None = None) -> dict[str, Any] | None:
+    """What SCORES says, None where it is of other models, data, noise or definitions, or a model is not trained.
+
+    ``judged`` is the hash of the clips that it must be of; of any without it.
+    """
+    known = _read(run.folder(settings.out) / SCORES)
+    if known is None or judged not in (None, known.get("judged")):
+        return None
+    if any(_read(one.folder(settings.out) / TRAINED) is None for one in run.models()):
+        return None
+    return known if known["protocol"] == _protocol(run, settings, known.get("judged")) else None
+
+
+def _protocol(run: Run, settings: SweepSettings, judged: str | None) -> str:
+    models = [told(one, settings) for one in run.models()]
+    definitions = [DEFINITIONS, EVALUATION_DEFINITIONS, list(FIGURES)]
+    return content_hash([definitions, judged, asdict(run.variant.noise), models])
 
 
 def predicted(models: Sequence[WorldModel], clip: HeldOutClip, noise: PointmapNoise) -> Rollout:

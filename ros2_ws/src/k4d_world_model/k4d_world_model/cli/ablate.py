@@ -14,8 +14,9 @@ from tqdm import tqdm
 from k4d_kinematics.errors import KinematicsError
 from k4d_world_model.ablation.config import read_ablation
 from k4d_world_model.ablation.report import write_report
-from k4d_world_model.ablation.run import Run, SweepSettings
+from k4d_world_model.ablation.run import Run
 from k4d_world_model.ablation.sweep import Watch, finished, planned, run_sweep
+from k4d_world_model.ablation.sweep_settings import SweepSettings
 from k4d_world_model.errors import WorldModelError
 from k4d_world_model.training.train import Progress
 
@@ -47,13 +48,13 @@ class Arguments:
     only: tuple[str, ...] = ()
     """Variants to run, with those that they build on; all by default."""
     episodes: int | None = None
-    """How many validation samples of each data set judge; all by default."""
+    """How many validation samples of each data set judge, at least 1; all by default."""
     cache: Path | None = None
     """Folder of prepared clips; OUT/clips by default."""
     threads: int = 0
     """Of torch on the CPU; 0 leaves what torch chose."""
     report_only: bool = False
-    """Run nothing; write the tables of the runs that are finished."""
+    """Run nothing; write the tables of the runs that are finished, which must be judged on the same clips."""
 
 
 def main() -> int:
@@ -77,12 +78,15 @@ def run(arguments: Arguments) -> None:
         torch.set_num_threads(arguments.threads)
     ablations = [read_ablation(path) for path in arguments.config]
     runs = planned(ablations, arguments.seeds, arguments.only)
-    settings = SweepSettings(arguments.data, arguments.out, arguments.robot, arguments.cache or arguments.out / "clips")
+    cache = arguments.cache or arguments.out / "clips"
+    settings = SweepSettings(arguments.data, arguments.out, arguments.robot, cache, arguments.episodes)
     if not arguments.report_only:
         with tqdm(total=1.0, mininterval=2.0, bar_format=_BAR) as bar:
-            run_sweep(runs, settings, arguments.episodes, _watch(bar))
+            run_sweep(runs, settings, _watch(bar))
     for ablation in ablations:
-        print(write_report(arguments.out / ablation.config.name, ablation.config, finished(runs, ablation, settings)))
+        results, of_all = finished(runs, ablation, settings), sum(run.ablation is ablation for run in runs)
+        print(write_report(arguments.out / ablation.config.name, ablation.config, results))
+        print(f"{len(results)} of {of_all} runs of {ablation.config.name} are finished with these settings and data.\n")
     print(f"Everything is in {arguments.out}.")
 
 

@@ -60,8 +60,11 @@ def clips_of(
 ) -> ClipSource[Any]:
     """The clips of a split, ``count`` of them spread evenly or all; those to train on are varied as the preset says.
 
+    Where fewer are there than asked for, all validate, and to train on them is refused.
+
     Makes what is not in the cache yet. ``folder`` is what the preset's paths start from. Raises DatasetError where
-    there is no data set or split, SampleError naming a damaged sample, TrainingError when no clip is left to train on.
+    there is no data set or split, SampleError naming a damaged sample, TrainingError when no clip is left to train on
+    or fewer than asked for.
     """
     if not config.trains_on_latents:
         preparation = Preparation(config.architecture, data.cache, data.robot, config.fits_samples)
@@ -69,18 +72,20 @@ def clips_of(
         if count != 0:
             samples = prepare_samples(data.roots, split, preparation, workers=data.workers, on_preparing=on_preparing)
         varied = config.augmentation if split == "train" else AugmentationSettings()
-        return PixelClips([samples[index] for index in _evenly(len(samples), count)], varied, config.seed)
+        return PixelClips([samples[index] for index in _evenly(split, len(samples), count)], varied, config.seed)
     name = _encoder_name(config, folder)
     latents = latent_clips(data.roots, split, data.cache, name, config.architecture)
     encoder = ClipEncoder(config.architecture, model.codec, model.image_encoder, device, config.seed)
-    chosen = _evenly(len(latents), count)
+    chosen = _evenly(split, len(latents), count)
     missing = [index for index in chosen if not latents.is_encoded(index)]
     for index in on_preparing(missing, len(missing)):
         latents.encode(index, encoder)
     return Selection(latents, chosen)
 
 
-def _evenly(total: int, count: int | None) -> tuple[int, ...]:
+def _evenly(split: Literal["train", "val"], total: int, count: int | None) -> tuple[int, ...]:
+    if split == "train" and total < (count or 0):
+        raise TrainingError(f"{count} clips to train on were asked for, there are {total}")
     if count is None or total <= count:
         return tuple(range(total))
     return tuple(int(index) for index in np.linspace(0, total - 1, count).round())

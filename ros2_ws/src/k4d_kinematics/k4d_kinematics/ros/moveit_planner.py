@@ -21,6 +21,7 @@ from k4d_kinematics.errors import (
 )
 from k4d_kinematics.ik import IkSettings
 from k4d_kinematics.ik_inputs import checked_poses
+from k4d_kinematics.joint_agreement import SAME_WAYPOINT
 from k4d_kinematics.motion_timing import checked_positions
 from k4d_kinematics.planning import JointGoal, PlanningSettings, ToolGoal
 from k4d_kinematics.robot import Robot
@@ -28,9 +29,6 @@ from k4d_kinematics.ros.conversions import trajectory_from_message
 from k4d_kinematics.ros.moveit_messages import joint_goal
 from k4d_kinematics.tool_line import ToolLine
 from k4d_kinematics.trajectory import JointTrajectory
-
-# Largest distance (rad or m) between a plan's last point and a joint goal.
-_JOINT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ class MoveItPlanner:
             end = checked_positions(self._robot, "goal", goal.positions)
             trajectory = self._moveit.plan(start, self._joint_goal(start, end))
             planned = whole_trajectory(self._robot, trajectory, start)
-            self._check_end(float(np.abs(planned.positions[-1] - end).max()), _JOINT_TOLERANCE, "rad or m")
+            self._check_end(float(np.abs(planned.positions[-1] - end).max()), SAME_WAYPOINT, "rad or m")
             return planned
         T = self._checked_goal(goal.T_base_tool)
         planned = whole_trajectory(self._robot, self._moveit.plan(start, self._moveit.goal_of(T)), start)
@@ -184,8 +182,8 @@ def whole_trajectory(robot: Robot, message: JointTrajectoryMessage, start: se3.A
     except (TrajectoryError, JointStateError) as error:
         raise PlanningError(f"MoveIt's plan is not usable: {error}") from error
     away = float(np.abs(planned.positions[0] - start).max())
-    if away > _JOINT_TOLERANCE:
-        raise PlanningError(f"MoveIt's plan starts {away:.3g} rad or m off, valid is {_JOINT_TOLERANCE}")
+    if away > SAME_WAYPOINT:
+        raise PlanningError(f"MoveIt's plan starts {away:.3g} rad or m off, valid is {SAME_WAYPOINT}")
     return planned
 
 

@@ -62,13 +62,13 @@ def evaluate_policies(
         raise PolicyRunError(f"runs and workers must be at least 1, got {runs} and {workers}")
     configs = {path.resolve(): read_set_up(path) for path in set_ups}
     names = tuple(config.name for config in configs.values())
-    file_names = _names(policies, next(iter(configs), None), settings)
-    for what, given, unique in (("policies", file_names, len(policies)), ("set_ups", names, len(set_ups))):
+    policy_names = _names(policies, next(iter(configs), None), settings)
+    for what, given, unique in (("policies", policy_names, len(policies)), ("set_ups", names, len(set_ups))):
         if not given or len(set(given)) != unique:
             raise PolicyRunError(f"{what} must be at least one, none twice, got {', '.join(given) or 'none'}")
     weights_sha256 = _checked_model(settings, tuple(configs.values()))
     robots = {config.name: _robot(path, config, settings).robot.sha256 for path, config in configs.items()}
-    identities = dict(zip(file_names, map(policy_identity, policies), strict=True))
+    identities = dict(zip(policy_names, map(policy_identity, policies), strict=True))
     values = protocol(settings, weights_sha256, dict(zip(names, configs, strict=True)), robots, identities)
     out.mkdir(parents=True, exist_ok=True)
     digest = agree(out, values)
@@ -87,7 +87,7 @@ def evaluate_policies(
             if outcome.kind == "failed":
                 failed.append((outcome.episode_id, outcome.reason))
     seeds = {config.name: range(config.seed, config.seed + runs) for config in configs.values()}
-    return replace(collect(out, file_names, seeds), protocol_hash=digest, failed=tuple(failed))
+    return replace(collect(out, policy_names, seeds), protocol_hash=digest, failed=tuple(failed))
 
 
 def collect(out: Path, policies: Sequence[str], seeds: dict[str, range]) -> PolicyEvaluation:

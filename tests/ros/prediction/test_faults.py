@@ -16,9 +16,8 @@ from k4d_kinematics import Camera
 from k4d_kinematics.errors import ConfigurationError
 from k4d_kinematics.ros.conversions import camera_message, duration_message, time_message
 from k4d_world_model.errors import ConditioningError, OutOfMemoryError
-from k4d_world_model.ros.camera_inputs import CameraInputs
 
-from .conftest import LATCHED, STEPS, FakeModel, Gate, Graph, Inputs
+from .conftest import FakeModel, Graph, Inputs
 
 Start = Callable[..., Graph]
 
@@ -170,44 +169,6 @@ def test_missing_inputs_are_named(start: Start) -> None:
     assert graph.predict()[1].rollout.error_string == "no front/camera_info has been received"
 
 
-def test_a_camera_that_is_not_where_it_should_be_is_no_start(start: Start) -> None:
-    graph = start(FakeModel(), require_calibration=True)
-    judge = graph.driver.create_publisher(DiagnosticStatus, "front/robot/calibration", LATCHED)
-    graph.until(judge.get_subscription_count, "the prediction node")
-    graph.show(Inputs())
-    refused = graph.predict()[1].rollout
-    assert refused.error_code == Rollout.INVALID_INPUT
-    assert "is k4d_overlay_node running?" in refused.error_string
-    for level, message in ((DiagnosticStatus.ERROR, "9 px off"), (DiagnosticStatus.OK, "0.4 px off")):
-        judge.publish(DiagnosticStatus(level=level, message=message))
-        graph.until(lambda message=message: message in _judged(graph), "the judgement to be heard")
-        rollout = graph.predict()[1].rollout
-        if level == DiagnosticStatus.OK:
-            assert rollout.error_code == Rollout.NONE, rollout.error_string
-        else:
-            assert rollout.error_code == Rollout.INVALID_INPUT
-            assert "9 px off" in rollout.error_string
-
-
-def test_a_judgement_from_before_the_node_listened_counts_for_nothing(start: Start) -> None:
-    graph = start(FakeModel(), require_calibration=True)
-    judge = graph.driver.create_publisher(DiagnosticStatus, "front/robot/calibration", LATCHED)
-    judge.publish(DiagnosticStatus(level=DiagnosticStatus.OK, message="0.4 px off"))
-    graph.node._inputs["front"].close()
-    graph.node._inputs["front"] = CameraInputs(graph.node, "front", graph.node.config, graph.node.diagnostics, print)
-    heard: list[DiagnosticStatus] = []
-    graph.driver.create_subscription(DiagnosticStatus, "front/robot/calibration", heard.append, LATCHED)
-    graph.until(lambda: heard and judge.get_subscription_count() == 2, "the judgement that is held")
-    graph.show(Inputs())
-    assert "is k4d_overlay_node running?" in graph.predict()[1].rollout.error_string
-    assert _judged(graph) == ""
-
-
-def _judged(graph: Graph) -> str:
-    judged = graph.node._inputs["front"]._calibration
-    return "" if judged is None else judged[0].message
-
-
 def test_a_plan_of_another_length_is_refused_with_the_parameter_that_mends_it(start: Start) -> None:
     graph = start(FakeModel())
     inputs = Inputs()
@@ -237,48 +198,6 @@ def test_a_model_that_lacks_an_input_is_told_which_parameter_brings_it(start: St
     assert "depth of k4d_prediction_node" in text
     assert model.conditionings[0].robot_rgb is None
     assert model.conditionings[0].first_points is None
-
-
-@pytest.mark.parametrize("step", range(STEPS + 1))
-def test_a_goal_is_cancelled_within_one_step(start: Start, step: int) -> None:
-    gate = Gate(step)
-    model = FakeModel(gate)
-    graph = start(model)
-    graph.show(Inputs())
-    goal = graph.send()
-    graph.until(gate.reached.is_set, "the step")
-    graph.cancel(goal)
-    gate.opened.set()
-    status, result = graph.result(goal)
-    assert (status, result.rollout.error_code) == (GoalStatus.STATUS_CANCELED, Rollout.CANCELED)
-    assert model.steps == list(range(step + 1))
-    assert not graph.received["predicted/frames"]
-    assert graph.predict()[0] == GoalStatus.STATUS_SUCCEEDED
-
-
-def test_a_goal_is_cancelled_while_its_frames_are_published(start: Start) -> None:
-    graph = start(FakeModel())
-    graph.show(Inputs())
-    goal = graph.send()
-    graph.node._outputs["front"]._arrived = lambda: False  # as if a consumer took its time
-    graph.until(lambda: graph.received["predicted/rollout"] or _waiting(graph), "the rollout")
-    graph.cancel(goal)
-    status, result = graph.result(goal)
-    assert (status, result.rollout.error_code) == (GoalStatus.STATUS_CANCELED, Rollout.CANCELED)
-    assert not _waiting(graph)
-
-
-def test_a_second_goal_is_refused_while_the_first_runs(start: Start) -> None:
-    gate = Gate(1)
-    graph = start(FakeModel(gate))
-    graph.show(Inputs())
-    first = graph.send(seed=1)
-    graph.until(gate.reached.is_set, "the first prediction")
-    status, result = graph.predict(seed=2)
-    assert (status, result.rollout.error_code) == (GoalStatus.STATUS_ABORTED, Rollout.BUSY)
-    gate.opened.set()
-    status, result = graph.result(first)
-    assert (status, result.rollout.seed) == (GoalStatus.STATUS_SUCCEEDED, 1)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +270,3 @@ def test_a_failed_plan_is_reported_and_the_one_before_stays(start: Start) -> Non
 def test_wrong_parameters_are_named(start: Start, parameters: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason.replace("?", r"\?")):
         start(FakeModel(), **parameters)
-
-
-def _waiting(graph: Graph) -> bool:
-    return not graph.node._outputs["front"].is_idle

@@ -19,7 +19,7 @@ from k4d_world_model.dataset.layout import NativeLayout
 from k4d_world_model.errors import AblationError, DatasetError
 from k4d_world_model.training.checkpoints import RunState
 
-from .conftest import NAMES, PRESET, write
+from .conftest import ABLATION, NAMES, PRESET, write
 
 URDF = """<robot name="arm">
 <link name="base"><visual><geometry><box size="0.1 0.2 {height}"/></geometry></visual>
@@ -123,6 +123,15 @@ def test_other_definitions_are_judged_anew(
     assert scores_of(run, settings_of(copied)) is not None
     monkeypatch.setattr(running, name, 1000)
     assert scores_of(run, settings_of(copied)) is None
+
+
+def test_other_noise_is_judged_anew_for_the_disturbed_variant_alone(copied: ablate.Arguments, tmp_path: Path) -> None:
+    *others, disturbed = ABLATION["variants"]
+    changed = write(tmp_path, variants=[*others, disturbed | {"noise": {"shift_px": 3}}])
+    assert reported(replace(copied, config=(changed,))) == [(name, 4) for name in NAMES[:3]]
+    ablate.run(replace(copied, config=(changed,)))
+    assert reported(replace(copied, config=(changed,))) == [(name, 4) for name in NAMES]
+    assert reported(copied) == [(name, 4) for name in NAMES[:3]]
 
 
 def test_a_run_is_known_by_its_robot(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from k4d_world_model.policy_evaluation.agreement_figures import Confusion
 from k4d_world_model.policy_evaluation.evaluate_policies import PolicyEvaluation, collect
 from k4d_world_model.policy_evaluation.judge import Verdict
 from k4d_world_model.policy_evaluation.policy_report import agreements, cells, markdown_report, write_report
+from k4d_world_model.policy_evaluation.run_reasons import RunReason, run_reasons
 from k4d_world_model.policy_evaluation.run_row import RunRow, WorldName, read_row, row_path, write_row
 
 
@@ -29,7 +31,7 @@ def imagined(policy: str, seed: int, done: bool, chunks: int = 2) -> RunRow:
 
 
 def invalid(policy: str, seed: int, world: WorldName) -> RunRow:
-    return RunRow(policy, False, "easy", seed, world, "PolicyError: unreachable")
+    return RunRow(policy, False, "easy", seed, world, "PolicyError:\n a|b")
 
 
 # Of policy a: a success, one missed, a near miss called success (by the judge on true footage, too), a far failure, an
@@ -66,6 +68,37 @@ def test_agreement_is_over_policies() -> None:
     assert math.isnan(easy.pearson)
 
 
+def test_reasons_are_counted_without_their_numbers() -> None:
+    rows = []
+    for seed, (distance, set_up) in enumerate([(0.061, "easy"), (0.07, "easy"), (0.3, "hard")]):
+        missed = truth("a", seed, False, False)
+        rows.append(replace(missed, checker_reason=f"{distance} m off", set_up=set_up))
+        rows.append(replace(imagined("a", seed, True), set_up=set_up))
+        rows.append(replace(truth("b", seed, True, False), set_up=set_up))
+        rows.append(replace(imagined("b", seed, seed > 0), set_up=set_up))
+        rows.append(replace(invalid("c", seed, "truth"), set_up=set_up))
+    assert run_reasons(rows, ("easy", "hard")) == [
+        RunReason("imagined", "called success", "… m off", (2, 1)),
+        RunReason("imagined", "called failure", "told", (1, 0)),
+        RunReason("truth", "called failure", "told", (2, 1)),
+        RunReason("truth", "invalid", "PolicyError:\n a|b", (2, 1)),
+    ]
+
+
+def test_reasons_are_those_of_the_runs_that_other_tables_count() -> None:
+    reasons = run_reasons(ROWS, ("easy",))
+    table = cells(EVALUATION)
+
+    def total(world: WorldName, trouble: str) -> int:
+        return sum(one.counts[0] for one in reasons if (one.world, one.trouble) == (world, trouble))
+
+    assert total("imagined", "called success") == sum(cell.world.false_success for cell in table) == 2
+    assert total("imagined", "called failure") == sum(cell.world.false_failure for cell in table) == 1
+    assert total("truth", "called success") == sum(cell.judge.false_success for cell in table) == 1
+    assert total("truth", "called failure") == sum(cell.judge.false_failure for cell in table) == 0
+    assert total("truth", "invalid") + total("imagined", "invalid") == sum(sum(cell.invalid) for cell in table) == 9
+
+
 def test_the_report_is_for_people_and_for_programs(tmp_path: Path) -> None:
     films = {"truth": (40, 10, 5), "imagined": (90, 40, 3)}  # the first level, how much brighter each time, how often
     for row in ROWS[:6]:
@@ -83,13 +116,16 @@ def test_the_report_is_for_people_and_for_programs(tmp_path: Path) -> None:
         "| easy | a | 2/4 = 0.50 [0.15, 0.85] | 2/4 = 0.50 [0.15, 0.85] | +0.00 | 1 / 1 | 1 of 1 | 2.5 | 0, 1 | 1 |"
         in text
     )
+    assert "| imagined | called failure | told | 1 |" in text
+    assert "| truth | invalid | PolicyError: a\\|b | 4 |" in text
     summary = json.loads((tmp_path / "summary.json").read_text())
+    assert {"world": "truth", "trouble": "invalid", "reason": "PolicyError:\n a|b", "counts": [4]} in summary["reasons"]
     assert summary["agreement"][0] == {"set_up": "easy", "difference": 0.25, "mmrv": 0.25, "pearson": None}
     with (tmp_path / "runs.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == len(ROWS)
     assert {line["invalid"] for line in lines if line["policy"] == "b" and line["seed"] == "3"} == {
-        "PolicyError: unreachable"
+        "PolicyError:\n a|b"
     }
     videos = sorted(path.name for path in (tmp_path / "disagreements").iterdir())
     assert videos == ["false_failure_easy_a_2.mp4", "false_success_easy_a_3.mp4"]

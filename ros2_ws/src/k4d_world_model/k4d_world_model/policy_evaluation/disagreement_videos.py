@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from k4d_kinematics.pictures import side_by_side, write_video
 from k4d_world_model.dataset.storage.video_files import decode_pictures
 from k4d_world_model.policy_evaluation.commands import PERIOD
-from k4d_world_model.policy_evaluation.run_row import RunRow, row_path
+from k4d_world_model.policy_evaluation.run_row import RunRow, paired, row_path
 
 MOST_VIDEOS = 24
 
@@ -44,12 +44,10 @@ def write_disagreements(out: Path, rows: Sequence[RunRow]) -> list[Path]:
 
 def _in_turn(rows: Sequence[RunRow]) -> list[tuple[RunRow, RunRow]]:
     """Disagreeing runs (truth, imagined), the first of every policy and set-up, then the second ones, and so on."""
-    imagined = {(row.policy, row.set_up, row.seed): row for row in rows if row.world == "imagined"}
     groups: dict[tuple[str, str], list[tuple[RunRow, RunRow]]] = {}
-    for row in rows:
-        other = imagined.get((row.policy, row.set_up, row.seed))
-        if row.world == "truth" and other is not None and {row.success, other.success} == {True, False}:
-            groups.setdefault((row.policy, row.set_up), []).append((row, other))
+    for true, imagined in paired(rows):
+        if {true.success, imagined.success} == {True, False}:
+            groups.setdefault((true.policy, true.set_up), []).append((true, imagined))
     ranked = [(place, number, pair) for number, group in enumerate(groups.values()) for place, pair in enumerate(group)]
     return [pair for _, _, pair in sorted(ranked, key=lambda one: one[:2])]
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from k4d_world_model.policy_evaluation.agreement_figures import (
 )
 from k4d_world_model.policy_evaluation.disagreement_videos import write_disagreements
 from k4d_world_model.policy_evaluation.evaluate_policies import PolicyEvaluation
-from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow
+from k4d_world_model.policy_evaluation.run_reasons import RunReason, run_reasons
+from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow, paired
 from k4d_world_model.whole_files import write_whole
 
 # A failure that leaves the object this near to the target's middle, in metres, is a near miss: twice what is valid.
@@ -102,6 +104,10 @@ def markdown_report(evaluation: PolicyEvaluation) -> str:
         _confusion_line("judge on predicted footage / checker", [cell.world for cell in table]),
         _confusion_line("judge on predicted footage / judge on true footage", [cell.model for cell in table]),
         "",
+        f"| world | trouble | because | {' | '.join(evaluation.set_ups)} |",
+        "|---|---|---|" + "---|" * len(evaluation.set_ups),
+        *(_reason_line(one) for one in run_reasons(evaluation.rows, evaluation.set_ups)),
+        "",
     ]
     return "\n".join(lines)
 
@@ -119,6 +125,7 @@ def write_report(out: Path, evaluation: PolicyEvaluation) -> None:
             for cell in table
         ],
         "agreement": [_without_nan(asdict(one)) for one in agreements(table)],
+        "reasons": [asdict(one) for one in run_reasons(evaluation.rows, evaluation.set_ups)],
         "failed": evaluation.failed,
     }
     write_whole(out / "summary.json", json.dumps(summary, indent=1).encode())
@@ -134,8 +141,7 @@ def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
 
 def _cell(evaluation: PolicyEvaluation, set_up: str, policy: str) -> Cell:
     rows = [row for row in evaluation.rows if row.set_up == set_up and row.policy == policy]
-    runs = {world: {row.seed: row for row in rows if row.world == world} for world in WORLDS}
-    both = [(row, runs["imagined"][seed]) for seed, row in runs["truth"].items() if seed in runs["imagined"]]
+    both = paired(rows)
     valid = [(true, seen) for true, seen in both if not true.invalid and not seen.invalid]
     truth, imagined = ([bool(pair[side].success) for pair in valid] for side in (0, 1))
     judged = [true.verdict is not None and true.verdict.success for true, _ in valid]
@@ -156,13 +162,14 @@ def _cell(evaluation: PolicyEvaluation, set_up: str, policy: str) -> Cell:
         confusion(judged, imagined),
         (len(near), sum(near)),
         sum(seen.chunks for _, seen in valid) / len(valid) if valid else math.nan,
-        (sum(map(_is_invalid, runs["truth"].values())), sum(map(_is_invalid, runs["imagined"].values()))),
+        _invalid(rows),
         per_set_up - len(both),
     )
 
 
-def _is_invalid(row: RunRow) -> bool:
-    return bool(row.invalid)
+def _invalid(rows: Sequence[RunRow]) -> tuple[int, int]:
+    truth, imagined = (sum(bool(row.invalid) for row in rows if row.world == world) for world in WORLDS)
+    return truth, imagined
 
 
 def _cell_line(cell: Cell) -> str:
@@ -190,6 +197,11 @@ def _confusion_line(name: str, parts: list[Confusion]) -> str:
     total = Confusion(*(sum(getattr(part, field) for part in parts) for field in names))
     numbers = " | ".join(str(getattr(total, field)) for field in names)
     return f"| {name} | {_figure(total.accuracy)} | {numbers} |"
+
+
+def _reason_line(one: RunReason) -> str:
+    reason = " ".join(one.reason.replace("|", "\\|").split())
+    return f"| {one.world} | {one.trouble} | {reason} | {' | '.join(map(str, one.counts))} |"
 
 
 def _write_csv(path: Path, rows: tuple[RunRow, ...]) -> None:

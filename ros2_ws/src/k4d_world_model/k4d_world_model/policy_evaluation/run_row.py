@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +48,13 @@ class RunRow:
         if self.invalid:
             return None
         return self.checker if self.world == "truth" else self.verdict is not None and self.verdict.success
+
+
+def paired(rows: Sequence[RunRow]) -> list[tuple[RunRow, RunRow]]:
+    """Those runs (truth, imagined) of one policy from one initial state of which both worlds have a row."""
+    imagined = {(row.policy, row.set_up, row.seed): row for row in rows if row.world == "imagined"}
+    truth = {(row.policy, row.set_up, row.seed): row for row in rows if row.world == "truth"}
+    return [(row, imagined[key]) for key, row in truth.items() if key in imagined]
 
 
 def row_path(root: Path, policy: str, set_up: str, seed: int, world: WorldName) -> Path:

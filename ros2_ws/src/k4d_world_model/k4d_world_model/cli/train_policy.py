@@ -3,21 +3,30 @@
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 import tyro
+import yaml
 from tqdm import tqdm
 
 from k4d_kinematics import configured_robot, read_configuration
 from k4d_kinematics.errors import KinematicsError
 from k4d_simulation import SimulationError
 from k4d_world_model.errors import WorldModelError
+from k4d_world_model.policy_evaluation.diffusion.architecture import PolicyArchitecture
 from k4d_world_model.policy_evaluation.diffusion.checkpoint import save_policy
 from k4d_world_model.policy_evaluation.diffusion.demonstration_files import make_demonstrations
 from k4d_world_model.policy_evaluation.diffusion.demonstrations import Demonstration
-from k4d_world_model.policy_evaluation.diffusion.training import PolicyTrainingConfig, StepReport, train_policy
+from k4d_world_model.policy_evaluation.diffusion.training import (
+    SAMPLING_STEPS,
+    PolicyTrainingConfig,
+    StepReport,
+    train_policy,
+)
+from k4d_world_model.policy_evaluation.diffusion_policy import DiffusionPolicyConfig
+from k4d_world_model.whole_files import write_whole
 
 _INTERRUPTED = 130
 
@@ -26,8 +35,8 @@ _INTERRUPTED = 130
 class Arguments:
     """Makes demonstrations in OUT/demonstrations, trains a diffusion policy on them and leaves it in OUT/policy.
 
-    Demonstrations that are there are kept, so that the same command goes on with those that are missing; the training
-    itself starts anew.
+    OUT/policy.yaml describes it for k4d-evaluate-policy. Demonstrations that are there are kept, so that the same
+    command goes on with those that are missing; the training itself starts anew.
 
     Example: k4d-train-policy --config config/policies/train_diffusion.yaml --out out/policy
     """
@@ -94,11 +103,22 @@ def run(arguments: Arguments) -> None:
             "processor_minutes": f"{minutes:.1f}",
         },
     )
+    described = _describe(arguments.out, config.architecture)
     print(
         f"{config.steps} steps in {minutes:.1f} processor minutes. On {error.frames} frames held out, median error: "
         f"goals {error.goal * 1e3:.1f} mm, object {error.object * 1e3:.1f} mm, target {error.target * 1e3:.1f} mm. "
-        f"The policy is in {arguments.out / 'policy'}."
+        f"To judge it: k4d-evaluate-policy --policies diffusion:{described}"
     )
+
+
+def _describe(out: Path, architecture: PolicyArchitecture) -> Path:
+    """The YAML that the harness opens the policy by: half of each chunk is carried out."""
+    config = DiffusionPolicyConfig(
+        "diffusion", "policy", max(1, architecture.horizon // 2), min(SAMPLING_STEPS, architecture.diffusion_steps)
+    )
+    path = out / "policy.yaml"
+    write_whole(path, yaml.safe_dump(asdict(config), sort_keys=False).encode())
+    return path
 
 
 def _making(made: Iterable[Demonstration | None], done: int, count: int) -> Iterable[Demonstration | None]:

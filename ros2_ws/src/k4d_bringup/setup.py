@@ -31,7 +31,8 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         *shared("launch"),
         *shared("config"),
-        *shared("models/tiny"),  # beside it may lie downloaded weights of many gigabytes
+        *shared("models/tiny"),  # beside them may lie downloaded weights of many gigabytes
+        *shared("models/diffusion_policy"),
     ],
     python_requires=">=3.11",
     zip_safe=False,

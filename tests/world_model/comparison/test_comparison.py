@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from k4d_kinematics import Camera, ConfiguredRobot, JointTrajectory
+from k4d_kinematics import Camera, ConfiguredRobot, JointTrajectory, Renderer
 from k4d_world_model.comparison.comparison import compare_execution
 from k4d_world_model.comparison.frame_figures import FIGURES
 from k4d_world_model.comparison.pictures import MISSING_COLOUR, comparison_pictures, heat, mean_error, worst_frames
@@ -16,7 +16,7 @@ from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.errors import ComparisonError
 from k4d_world_model.rollout import Rollout
 
-from .conftest import CAMERA, FRAMES, HEIGHT, START, STEP, WIDTH, joints
+from .conftest import CAMERA, FRAMES, HEIGHT, START, STEP, T_CAM_BASE, WIDTH, joints
 
 TOLERANCE = 0.03
 
@@ -137,6 +137,23 @@ def test_a_frame_beside_its_moment_is_held_against_the_plan_of_its_own(
     for figures in comparison.figures:
         assert figures.joint_deviation.value == pytest.approx(0.0, abs=1e-6)
         assert figures.robot_iou.value == 1.0
+
+
+def test_where_the_robot_was_predicted_a_moment_earlier_is_not_the_scene(
+    rollout: Rollout, executed: Episode, robot: ConfiguredRobot
+) -> None:
+    times, rgb = executed.times + 0.029, executed.rgb.copy()
+    rgb[2:] += 10  # all of the picture changes, with all that is beside the robot
+    late = replace(executed, rgb=rgb, times=times, joints=JointTrajectory(("turn",), times, joints(times - START)))
+    T_base_link = robot.robot.forward_kinematics(rollout.joints.positions)
+    drawn = Renderer(robot.surface, CAMERA).render_sequence(T_CAM_BASE @ T_base_link).mask
+    points = np.where(drawn[..., None], rollout.points - np.float32([0, 0, 0.5]), rollout.points)
+    before = overall_figures(compare_execution(rollout, late, START, TOLERANCE, robot))
+    comparison = compare_execution(replace(rollout, points=points), late, START, TOLERANCE, robot)
+    assert (drawn & ~comparison.robot.planned_mask & ~comparison.robot.executed_mask).any()
+    after = overall_figures(comparison)
+    assert after["xyz_psnr_changed"] == before["xyz_psnr_changed"]
+    assert after["xyz_psnr"].value < before["xyz_psnr"].value
 
 
 def test_without_a_robot_its_figures_say_so(rollout: Rollout, executed: Episode) -> None:

@@ -80,7 +80,9 @@ def _truth(executed: Episode, robots: RobotViews) -> Truth:
     points = executed.scene_points
     if points is None or executed.scale != "metric":
         points = np.full(executed.rgb.shape, np.nan, np.float32)
-    return Truth(executed.rgb, points, robots.executed_points, robots.executed_mask | robots.planned_mask)
+    # A prediction shows the robot at its own moment: where that is beside the executed one, neither is the scene.
+    mask = robots.executed_mask | robots.planned_mask | robots.predicted_mask
+    return Truth(executed.rgb, points, robots.executed_points, mask)
 
 
 def _part(rollout: Rollout, paired: NDArray[np.intp]) -> Rollout:

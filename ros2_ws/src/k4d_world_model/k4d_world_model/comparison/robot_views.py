@@ -17,7 +17,7 @@ Points = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class RobotViews:
-    """The robot in K frames, planned and executed.
+    """The robot in K frames: as planned and as executed at the moments of the executed frames, as predicted at its own.
 
     masks: (K, H, W) bool. points: (K, H, W, 3) float32 metres in the camera's optical frame, NaN outside of the masks.
     reason: why there is no robot, all masks being empty; empty where there is one.
@@ -27,6 +27,7 @@ class RobotViews:
     planned_points: Points
     executed_mask: Mask
     executed_points: Points
+    predicted_mask: Mask
     reason: str = ""
 
 
@@ -44,16 +45,18 @@ def robot_views(
     Raises ComparisonError when the joints of either are not the robot's.
     """
     reason = _lack(planned_joints, executed, robot)
-    if reason or robot is None or planned_joints is None or executed.joints is None:
+    if reason or robot is None or planned_joints is None or rollout.joints is None or executed.joints is None:
         shape = executed.rgb.shape[:3]
         mask, points = np.zeros(shape, np.bool_), np.full((*shape, 3), np.nan, np.float32)
-        return RobotViews(mask, points, mask, points, reason)
+        return RobotViews(mask, points, mask, points, mask, reason)
     assert executed.T_world_cam is not None
     assert executed.T_world_base is not None
     T_cam_base = se3.inverse(executed.T_world_cam) @ executed.T_world_base  # (K, 4, 4)
     planned = _rendered(robot, rollout.camera, rollout.T_cam_base[paired], planned_joints)
     done = _rendered(robot, rollout.camera, T_cam_base, executed.joints)
-    return RobotViews(*planned, *done)
+    own = JointTrajectory(rollout.joints.joint_names, rollout.times[paired], rollout.joints.positions[paired])
+    predicted, _ = _rendered(robot, rollout.camera, rollout.T_cam_base[paired], own)
+    return RobotViews(*planned, *done, predicted)
 
 
 def _lack(planned_joints: JointTrajectory | None, executed: Episode, robot: ConfiguredRobot | None) -> str:

@@ -43,6 +43,6 @@ def test_it_finds_object_and_target_in_scenes_that_it_never_saw(tmp_path: Path) 
     frames = Frames(data, policy.architecture)
     error = held_out_error(policy, frames, np.arange(len(data.rgb)), seed=0)
     assert error.frames >= 12
-    assert error.object < 0.04
-    assert error.target < 0.03
-    assert error.goal < 0.08
+    assert error.object < 0.015
+    assert error.target < 0.015
+    assert error.goal < 0.03

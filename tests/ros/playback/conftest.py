@@ -77,6 +77,7 @@ class Graph:
         self.executor.add_node(self.node)
         self.executor.add_node(self.driver)
         self.diagnostics: dict[str, DiagnosticStatus] = {}
+        self._diagnosed_ns: dict[str, int] = {}
         self.received: dict[str, list[Any]] = {topic: [] for topic in TOPICS}
         self._clock = self.driver.create_publisher(Clock, "/clock", 10)
         self.driver.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
@@ -158,9 +159,11 @@ class Graph:
         return [(image.data[0], nanoseconds(image.header.stamp)) for image in images]
 
     def status(self, name: str) -> DiagnosticStatus:
-        self.diagnostics.pop(name, None)
+        """The diagnostic of a condition that is published now; earlier ones may still be under way."""
+        now_ns = self.node.get_clock().now().nanoseconds
+        self._diagnosed_ns[name] = now_ns - 1
         self.node.diagnostics.publish()
-        self.until(lambda: name in self.diagnostics, f"the diagnostic {name!r}")
+        self.until(lambda: self._diagnosed_ns[name] >= now_ns, f"the diagnostic {name!r}")
         return self.diagnostics[name]
 
     def close(self) -> None:
@@ -170,7 +173,8 @@ class Graph:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            self.diagnostics[status.name.split(": ", 1)[1]] = status
+            name = status.name.split(": ", 1)[1]
+            self.diagnostics[name], self._diagnosed_ns[name] = status, nanoseconds(message.header.stamp)
 
 
 @pytest.fixture

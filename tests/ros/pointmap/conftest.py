@@ -67,6 +67,7 @@ class Graph:
         self._moving = TransformBroadcaster(self.driver)
         self._publishers: dict[str, Any] = {}
         self.diagnostics: dict[str, DiagnosticStatus] = {}
+        self._diagnosed_ns: dict[str, int] = {}
         self.driver.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
 
     def until(self, condition: Callable[[], object], what: str, timeout: float = 30.0) -> None:
@@ -121,10 +122,12 @@ class Graph:
         return bool(live and len(live.joints) and known and all(output._camera for output in self.node.outputs))
 
     def status(self, name: str) -> DiagnosticStatus:
-        """The newest diagnostic of a condition, published now."""
-        self.diagnostics.pop(name, None)
+        """The diagnostic of a condition that is published now; earlier ones may still be under way."""
+        now_ns = self.node.get_clock().now().nanoseconds
+        self._diagnosed_ns[name] = now_ns - 1
         self.node.diagnostics.publish()
-        self.until(lambda: name in self.diagnostics, f"the diagnostic {name!r} among {sorted(self.diagnostics)}")
+        what = f"the diagnostic {name!r} among {sorted(self.diagnostics)}"
+        self.until(lambda: self._diagnosed_ns[name] >= now_ns, what)
         return self.diagnostics[name]
 
     def close(self) -> None:
@@ -139,7 +142,8 @@ class Graph:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            self.diagnostics[status.name.split(": ", 1)[1]] = status
+            name = status.name.split(": ", 1)[1]
+            self.diagnostics[name], self._diagnosed_ns[name] = status, nanoseconds(message.header.stamp)
 
 
 def stamped(parent: str, child: str, T_parent_child: np.ndarray, stamp_ns: int) -> TransformStamped:

@@ -21,7 +21,13 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_msgs.msg import Header
 
 from k4d_kinematics import Camera, se3
-from k4d_kinematics.ros.conversions import camera_message, duration_message, time_message, transform_message
+from k4d_kinematics.ros.conversions import (
+    camera_message,
+    duration_message,
+    nanoseconds,
+    time_message,
+    transform_message,
+)
 from k4d_world_model.conditioning import Conditioning
 from k4d_world_model.errors import RobotNotVisibleError
 from k4d_world_model.rollout import MetricFit, Provenance
@@ -199,6 +205,7 @@ class Graph(Spinning):
         self.executor.add_node(self.node)
         self.executor.add_node(self.driver)
         self.diagnostics: dict[str, DiagnosticStatus] = {}
+        self._diagnosed_ns: dict[str, int] = {}
         self.received: dict[str, list[Any]] = {}
         self.feedback: list[PredictRollout.Feedback] = []
         self.driver.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
@@ -278,10 +285,12 @@ class Graph(Spinning):
         return answer.result().success
 
     def status(self, name: str) -> DiagnosticStatus:
-        """The newest diagnostic of a condition, published now."""
-        self.diagnostics.pop(name, None)
+        """The diagnostic of a condition that is published now; earlier ones may still be under way."""
+        now_ns = self.node.get_clock().now().nanoseconds
+        self._diagnosed_ns[name] = now_ns - 1
         self.node.diagnostics.publish()
-        self.until(lambda: name in self.diagnostics, f"the diagnostic {name!r} among {sorted(self.diagnostics)}")
+        what = f"the diagnostic {name!r} among {sorted(self.diagnostics)}"
+        self.until(lambda: self._diagnosed_ns[name] >= now_ns, what)
         return self.diagnostics[name]
 
     def close(self) -> None:
@@ -295,7 +304,8 @@ class Graph(Spinning):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            self.diagnostics[status.name.split(": ", 1)[1]] = status
+            name = status.name.split(": ", 1)[1]
+            self.diagnostics[name], self._diagnosed_ns[name] = status, nanoseconds(message.header.stamp)
 
 
 def _stamp(history: Any) -> Any:

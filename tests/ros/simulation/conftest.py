@@ -40,6 +40,7 @@ class Graph:
         self.transforms = Buffer()
         self._listener = TransformListener(self.transforms, self.driver)
         self.diagnostics: dict[str, DiagnosticStatus] = {}
+        self._diagnosed_ns: dict[str, int] = {}
         self.received: dict[str, list[Any]] = {}
         self.driver.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
         self._commands = self.driver.create_publisher(JointTrajectory, "joint_trajectory", 10)
@@ -86,14 +87,12 @@ class Graph:
         return self.status("joint_trajectory")
 
     def status(self, name: str) -> DiagnosticStatus:
-        """The newest diagnostic of a condition, published now."""
-        self.diagnostics.pop(name, None)
+        """The diagnostic of a condition that is published now; earlier ones may still be under way."""
+        now_ns = self.node.get_clock().now().nanoseconds
+        self._diagnosed_ns[name] = now_ns - 1
         self.node.diagnostics.publish()
-        self.until(lambda: self._message(name) != _UNHEARD, f"the diagnostic {name!r}")
+        self.until(lambda: self._diagnosed_ns[name] >= now_ns, f"the diagnostic {name!r}")
         return self.diagnostics[name]
-
-    def _message(self, name: str) -> str:
-        return self.diagnostics[name].message if name in self.diagnostics else _UNHEARD
 
     def call(self, service: str) -> Trigger.Response:
         self.until(self._clients[service].service_is_ready, f"the service {service}")
@@ -109,7 +108,8 @@ class Graph:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            self.diagnostics[status.name.split(": ", 1)[1]] = status
+            name = status.name.split(": ", 1)[1]
+            self.diagnostics[name], self._diagnosed_ns[name] = status, nanoseconds(message.header.stamp)
 
 
 def trajectory(

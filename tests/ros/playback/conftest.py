@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from k4d_msgs.msg import Rollout as RolloutMessage
 from k4d_msgs.msg import RolloutFrame
 from k4d_msgs.srv import Seek, SetRate, Step
@@ -25,6 +24,8 @@ from k4d_world_model.ros.playback_node import PlaybackNode
 from k4d_world_model.ros.player import Player
 from k4d_world_model.ros.rollout_messages import frame_message, summary_message
 from k4d_world_model.ros.rollout_output import summaries_qos
+
+from ..heard_diagnostics import HearsDiagnostics
 
 HEIGHT, WIDTH = 5, 7
 CAMERA = Camera.pinhole(HEIGHT, WIDTH, 9.0, 9.5, 3.0, 2.0, frame_id="front_optical")
@@ -67,7 +68,7 @@ def messages(rollout: Rollout, sequence_id: str) -> tuple[RolloutMessage, list[R
     return summary, [frame_message(rollout, k, summary, "base") for k in range(len(rollout.times))]
 
 
-class Graph:
+class Graph(HearsDiagnostics):
     """The node under test and a driver node, spun together until a condition holds."""
 
     def __init__(self, prefix: str = "playback") -> None:
@@ -76,11 +77,9 @@ class Graph:
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
         self.executor.add_node(self.driver)
-        self.diagnostics: dict[str, DiagnosticStatus] = {}
-        self._diagnosed_ns: dict[str, int] = {}
         self.received: dict[str, list[Any]] = {topic: [] for topic in TOPICS}
         self._clock = self.driver.create_publisher(Clock, "/clock", 10)
-        self.driver.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
+        self.hear_diagnostics()
         for topic, kind in TOPICS.items():
             self.driver.create_subscription(kind, f"{prefix}/{topic}", self.received[topic].append, 500)
             self.until(lambda topic=topic: self.driver.count_publishers(f"{prefix}/{topic}"), f"a publisher of {topic}")
@@ -158,23 +157,10 @@ class Graph:
         images, self.received["predicted/image"][:] = list(self.received["predicted/image"]), []
         return [(image.data[0], nanoseconds(image.header.stamp)) for image in images]
 
-    def status(self, name: str) -> DiagnosticStatus:
-        """The diagnostic of a condition that is published now; earlier ones may still be under way."""
-        now_ns = self.node.get_clock().now().nanoseconds
-        self._diagnosed_ns[name] = now_ns - 1
-        self.node.diagnostics.publish()
-        self.until(lambda: self._diagnosed_ns[name] >= now_ns, f"the diagnostic {name!r}")
-        return self.diagnostics[name]
-
     def close(self) -> None:
         self.executor.shutdown()
         self.node.destroy_node()
         self.driver.destroy_node()
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            name = status.name.split(": ", 1)[1]
-            self.diagnostics[name], self._diagnosed_ns[name] = status, nanoseconds(message.header.stamp)
 
 
 @pytest.fixture

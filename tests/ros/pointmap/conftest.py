@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Time as TimeMessage
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from k4d_msgs.msg import PointmapFrame, PointmapSequence
 from rclpy.executors import SingleThreadedExecutor
@@ -25,6 +24,8 @@ from k4d_kinematics.robot import Robot
 from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot
 from k4d_kinematics.ros.conversions import camera_message, nanoseconds, time_message, transform_message
 from k4d_kinematics.ros.pointmap_node import PointmapNode
+
+from ..heard_diagnostics import HearsDiagnostics
 
 PANDA = Path(__file__).resolve().parents[3] / "config" / "robots" / "panda.yaml"
 FRONT = Camera.pinhole(62, 94, 80.0, 82.0, 46.0, 30.5, frame_id="front_optical")
@@ -53,7 +54,7 @@ class Received:
         return [nanoseconds(message.header.stamp) for message in self.messages]
 
 
-class Graph:
+class Graph(HearsDiagnostics):
     """The node under test and a driver node, spun together until a condition holds."""
 
     def __init__(self, robot: Robot) -> None:
@@ -66,9 +67,7 @@ class Graph:
         self._fixed = StaticTransformBroadcaster(self.driver)
         self._moving = TransformBroadcaster(self.driver)
         self._publishers: dict[str, Any] = {}
-        self.diagnostics: dict[str, DiagnosticStatus] = {}
-        self._diagnosed_ns: dict[str, int] = {}
-        self.driver.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
+        self.hear_diagnostics()
 
     def until(self, condition: Callable[[], object], what: str, timeout: float = 30.0) -> None:
         give_up = time.monotonic() + timeout
@@ -121,15 +120,6 @@ class Graph:
         known = self.node.transforms.can_transform("panda_link0", "wrist_optical", rclpy.time.Time())
         return bool(live and len(live.joints) and known and all(output._camera for output in self.node.outputs))
 
-    def status(self, name: str) -> DiagnosticStatus:
-        """The diagnostic of a condition that is published now; earlier ones may still be under way."""
-        now_ns = self.node.get_clock().now().nanoseconds
-        self._diagnosed_ns[name] = now_ns - 1
-        self.node.diagnostics.publish()
-        what = f"the diagnostic {name!r} among {sorted(self.diagnostics)}"
-        self.until(lambda: self._diagnosed_ns[name] >= now_ns, what)
-        return self.diagnostics[name]
-
     def close(self) -> None:
         self._executor.shutdown()
         self.node.destroy_node()
@@ -139,11 +129,6 @@ class Graph:
         names = [topic, f"/{topic}"]
         publishers = [publisher for publisher in self.node.publishers if publisher.topic_name in names]
         return all(publisher.get_subscription_count() for publisher in publishers)
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            name = status.name.split(": ", 1)[1]
-            self.diagnostics[name], self._diagnosed_ns[name] = status, nanoseconds(message.header.stamp)
 
 
 def stamped(parent: str, child: str, T_parent_child: np.ndarray, stamp_ns: int) -> TransformStamped:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import rclpy
 from cv_bridge import CvBridge
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from k4d_msgs.action import PredictRollout
 from k4d_msgs.msg import PointmapFrame, PointmapSequence, Rollout, RolloutFrame
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -24,7 +23,6 @@ from k4d_kinematics import Camera, se3
 from k4d_kinematics.ros.conversions import (
     camera_message,
     duration_message,
-    nanoseconds,
     time_message,
     transform_message,
 )
@@ -36,6 +34,8 @@ from k4d_world_model.ros.prediction_node import PredictionNode
 from k4d_world_model.ros.rollout_output import summaries_qos
 from k4d_world_model.world_model import OnStep
 from k4d_world_model.world_model_config import RuntimeConfig, WorldModelConfig
+
+from ..heard_diagnostics import HearsDiagnostics
 
 COUNT, HEIGHT, WIDTH, JOINTS, STEPS = 5, 12, 18, 2, 3
 MODEL_SHAPE = (COUNT, 6, 9)
@@ -194,7 +194,7 @@ class Spinning:
         self._publishers[topic].publish(message)
 
 
-class Graph(Spinning):
+class Graph(HearsDiagnostics, Spinning):
     """The node under test and a driver node."""
 
     def __init__(self, model: FakeModel | None) -> None:
@@ -204,11 +204,9 @@ class Graph(Spinning):
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
         self.executor.add_node(self.driver)
-        self.diagnostics: dict[str, DiagnosticStatus] = {}
-        self._diagnosed_ns: dict[str, int] = {}
         self.received: dict[str, list[Any]] = {}
         self.feedback: list[PredictRollout.Feedback] = []
-        self.driver.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
+        self.hear_diagnostics()
         for topic, kind, qos in (
             ("predicted/rollout", Rollout, summaries_qos()),
             ("predicted/frames", RolloutFrame, 200),
@@ -284,15 +282,6 @@ class Graph(Spinning):
         self.until(answer.done, "the change of state")
         return answer.result().success
 
-    def status(self, name: str) -> DiagnosticStatus:
-        """The diagnostic of a condition that is published now; earlier ones may still be under way."""
-        now_ns = self.node.get_clock().now().nanoseconds
-        self._diagnosed_ns[name] = now_ns - 1
-        self.node.diagnostics.publish()
-        what = f"the diagnostic {name!r} among {sorted(self.diagnostics)}"
-        self.until(lambda: self._diagnosed_ns[name] >= now_ns, what)
-        return self.diagnostics[name]
-
     def close(self) -> None:
         if isinstance(self.model.at_step, Gate):
             self.model.at_step.opened.set()
@@ -301,11 +290,6 @@ class Graph(Spinning):
         self.client.destroy()
         self.node.destroy_node()
         self.driver.destroy_node()
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            name = status.name.split(": ", 1)[1]
-            self.diagnostics[name], self._diagnosed_ns[name] = status, nanoseconds(message.header.stamp)
 
 
 def _stamp(history: Any) -> Any:

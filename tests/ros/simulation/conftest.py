@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -20,6 +20,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from k4d_kinematics.ros.conversions import duration_message, nanoseconds, time_message
 from k4d_simulation.ros.simulated_robot_node import SimulatedRobotNode
 
+from ..heard_diagnostics import HearsDiagnostics
+
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 HEIGHT, WIDTH = 62, 94
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -28,7 +30,7 @@ PATIENCE = 120.0
 _UNHEARD = "not yet"
 
 
-class Graph:
+class Graph(HearsDiagnostics):
     """The node under test and a driver node, spun together until a condition holds."""
 
     def __init__(self) -> None:
@@ -39,10 +41,8 @@ class Graph:
         self.executor.add_node(self.driver)
         self.transforms = Buffer()
         self._listener = TransformListener(self.transforms, self.driver)
-        self.diagnostics: dict[str, DiagnosticStatus] = {}
-        self._diagnosed_ns: dict[str, int] = {}
         self.received: dict[str, list[Any]] = {}
-        self.driver.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
+        self.hear_diagnostics()
         self._commands = self.driver.create_publisher(JointTrajectory, "joint_trajectory", 10)
         self._clients = {name: self.driver.create_client(Trigger, name) for name in ("reset", "run_expert")}
         for topic, kind, qos in (
@@ -86,14 +86,6 @@ class Graph:
         self.until(lambda: condition.message != _UNHEARD, "the command to arrive")
         return self.status("joint_trajectory")
 
-    def status(self, name: str) -> DiagnosticStatus:
-        """The diagnostic of a condition that is published now; earlier ones may still be under way."""
-        now_ns = self.node.get_clock().now().nanoseconds
-        self._diagnosed_ns[name] = now_ns - 1
-        self.node.diagnostics.publish()
-        self.until(lambda: self._diagnosed_ns[name] >= now_ns, f"the diagnostic {name!r}")
-        return self.diagnostics[name]
-
     def call(self, service: str) -> Trigger.Response:
         self.until(self._clients[service].service_is_ready, f"the service {service}")
         answer = self._clients[service].call_async(Trigger.Request())
@@ -105,11 +97,6 @@ class Graph:
         self.node.close()
         self.node.destroy_node()
         self.driver.destroy_node()
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            name = status.name.split(": ", 1)[1]
-            self.diagnostics[name], self._diagnosed_ns[name] = status, nanoseconds(message.header.stamp)
 
 
 def trajectory(

@@ -12,7 +12,8 @@ from k4d_world_model.errors import ConditioningError
 from k4d_world_model.ros.conversions import coloured_cloud
 from k4d_world_model.ros.observation import Observation
 
-from .conftest import COUNT, Inputs
+from .conftest import Inputs
+from .fake_model import COUNT
 
 LENS = Camera(
     40, 60, np.array([[50.0, 0.0, 31.0], [0.0, 52.0, 18.5], [0.0, 0.0, 1.0]]), (-0.25, 0.06, 0.001, -0.002, 0.0),

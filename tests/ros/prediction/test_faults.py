@@ -17,7 +17,8 @@ from k4d_kinematics.errors import ConfigurationError
 from k4d_kinematics.ros.conversions import camera_message, duration_message, time_message
 from k4d_world_model.errors import ConditioningError, OutOfMemoryError
 
-from .conftest import FakeModel, Graph, Inputs
+from .conftest import Graph, Inputs
+from .fake_model import FakeModel
 
 Start = Callable[..., Graph]
 

@@ -6,7 +6,8 @@ import pytest
 from action_msgs.msg import GoalStatus
 from k4d_msgs.msg import Rollout
 
-from .conftest import STEPS, FakeModel, Gate, Graph, Inputs
+from .conftest import Graph, Inputs
+from .fake_model import STEPS, FakeModel, Gate
 
 Start = Callable[..., Graph]
 

@@ -22,7 +22,8 @@ from k4d_kinematics.ros.conversions import (
 from k4d_world_model.fitting import fitted
 from k4d_world_model.ros.rollout_messages import rollout_from_messages
 
-from .conftest import COUNT, MODEL_SHAPE, START_NS, T_BASE_CAM, TIMES, FakeModel, Gate, Inputs
+from .conftest import START_NS, T_BASE_CAM, TIMES, Inputs
+from .fake_model import COUNT, MODEL_SHAPE, FakeModel, Gate
 
 SIZE = MODEL_SHAPE[1:]
 

@@ -7,7 +7,8 @@ from k4d_msgs.msg import Rollout
 
 from k4d_world_model.ros.camera_inputs import CameraInputs
 
-from .conftest import LATCHED, FakeModel, Graph, Inputs
+from .conftest import LATCHED, Graph, Inputs
+from .fake_model import FakeModel
 
 Start = Callable[..., Graph]
 

@@ -61,3 +61,16 @@ def spoken() -> Iterator[None]:
 def test_what_nodes_say_is_heard() -> None:
     heard = {condition.name: (condition.level, condition.message) for condition in heard_conditions(3.0)}
     assert heard == {"/speaker: robot": ("ok", "panda"), "/speaker: model": ("error", "no such file")}
+
+
+def test_each_condition_is_logged_once_a_second(capfd: pytest.CaptureFixture[str]) -> None:
+    rclpy.init()
+    node = Node("speaker")
+    diagnostics = Diagnostics(node)
+    for _ in range(3):
+        diagnostics.error("front", "late")
+        diagnostics.error("wrist", "late")
+    said = capfd.readouterr().err
+    assert said.count("front: late") == said.count("wrist: late") == 1
+    node.destroy_node()
+    rclpy.try_shutdown()

@@ -14,7 +14,7 @@ from k4d_kinematics.camera import Camera
 from k4d_kinematics.errors import KinematicsBackendError
 from k4d_kinematics.rendering import Renderer
 from k4d_kinematics.robot_configuration import ConfiguredRobot
-from k4d_kinematics.ros import camera_sequence, kinematics_backend
+from k4d_kinematics.ros import kinematics_backend
 from k4d_kinematics.ros.conversions import nanoseconds
 
 from .conftest import FRONT, START_NS, T_BASE_FRONT, Graph, joint_state, stamped
@@ -201,14 +201,30 @@ def test_plans_are_not_rendered_for_nobody(
 def test_a_consumer_that_stalls_holds_nobody_up_for_long(
     start: Callable[..., Graph], panda: ConfiguredRobot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(camera_sequence, "_PATIENCE", 0.02)
-    graph = start(plan_frames=FRAMES)
+    graph = start(plan_frames=FRAMES, frame_patience=0.02)
     fronts, wrists = collect(graph, "front"), collect(graph, "wrist")
     graph.ready(panda.home)
     monkeypatch.setattr(Publisher, "wait_for_all_acked", lambda publisher, timeout: "front" not in publisher.topic_name)
     graph.publish("planned_trajectory", simple_plan(panda))
     graph.until(lambda: complete(*wrists) and complete(*fronts), "both sequences")
     graph.until(lambda: graph.status("plan of camera front").level == b"\x02", "the report")
+    monkeypatch.undo()
+    graph.publish("planned_trajectory", simple_plan(panda))
+    graph.until(lambda: graph.status("plan of camera front").level == b"\x00", "the end of the trouble")
+
+
+@pytest.mark.parametrize(("patience", "frames"), [(0.02, FRAMES), (60.0, 0)])
+def test_how_long_a_consumer_may_hold_the_frames_up_is_a_parameter(
+    start: Callable[..., Graph], panda: ConfiguredRobot, monkeypatch: pytest.MonkeyPatch, patience: float, frames: int
+) -> None:
+    graph = start(plan_frames=FRAMES, frame_patience=patience)
+    summaries, received = collect(graph, "front")
+    graph.ready(panda.home)
+    monkeypatch.setattr(Publisher, "wait_for_all_acked", lambda publisher, timeout: False)
+    graph.publish("planned_trajectory", simple_plan(panda))
+    graph.until(lambda: summaries.messages and len(received.messages) == frames, "the frames that go out")
+    graph.spin_for(1.5)
+    assert len(received.messages) == frames
 
 
 def test_cameras_take_turns(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:

@@ -3,7 +3,6 @@
 import time
 import uuid
 
-import numpy as np
 from cv_bridge import CvBridge
 from k4d_msgs.msg import PointmapFrame, PointmapSequence
 from rclpy.duration import Duration
@@ -27,9 +26,6 @@ from k4d_kinematics.surface import RobotSurface
 from k4d_kinematics.tool_path import tool_path
 from k4d_kinematics.transforms import TransformSource
 
-# A consumer that stops taking frames holds the others up for this long at each frame, and then loses frames.
-_PATIENCE = 1.0
-
 
 class CameraSequence:
     """The frames of one plan for one camera; what the plan was accepted with stays, even if the camera changes."""
@@ -46,11 +42,14 @@ class CameraSequence:
         tool_link: str,
         frame_prefix: str,
         rgb: bool,
+        patience: float,
     ) -> None:
-        """Raises CameraError without a calibration, TransformError where the camera's place is not known."""
+        """``patience``: seconds that a consumer may hold up the others at each frame.
+
+        Raises CameraError without a calibration, TransformError where the camera's place is not known."""
         self.output = output
         self.lost = False
-        self._plan, self._robot, self._rgb = plan, robot, rgb
+        self._plan, self._robot, self._rgb, self._patience = plan, robot, rgb, patience
         self._renderer = output.renderer(surface, rgb=rgb)
         self._bridge = CvBridge()
         self._image: RobotImage | None = None
@@ -62,7 +61,7 @@ class CameraSequence:
         self._tool_frame = frame_prefix + tool_link if tool_link else ""
         self._tool = tool_path(robot, tool_link, plan.trajectory.positions) if tool_link else None
         self._index = 0
-        self._sent_at = -np.inf
+        self._sent_at = time.monotonic()
         root = robot.link_names[0]
         self.summary = PointmapSequence(
             header=Header(stamp=time_message(plan.stamp_ns), frame_id=frame_prefix + root),
@@ -89,11 +88,12 @@ class CameraSequence:
     def step(self) -> None:
         """Publishes the next frame once the last has arrived; renders nothing while nobody listens.
 
-        After waiting a second for a consumer the frame goes out all the same, and ``lost`` tells that one may be lost.
+        Once the patience with a consumer is over the frame goes out all the same, and ``lost`` tells that one may be
+        lost.
         """
         publisher = self.output.frames
         if not publisher.wait_for_all_acked(Duration()):
-            if time.monotonic() < self._sent_at + _PATIENCE:
+            if time.monotonic() < self._sent_at + self._patience:
                 return
             self.lost = True
         if publisher.get_subscription_count():

@@ -20,6 +20,7 @@ class _Condition:
     renewed: float
     stale_after: float
     errors: int = 0
+    logged: float = float("-inf")
 
 
 class Diagnostics:
@@ -40,10 +41,13 @@ class Diagnostics:
         self._set(name, DiagnosticStatus.WARN, message)
 
     def error(self, name: str, message: str) -> None:
-        """An input could not be used; it is counted and logged, at most once a second."""
+        """An input could not be used; it is counted and logged, at most once a second and condition."""
         self._set(name, DiagnosticStatus.ERROR, message)
-        self._conditions[name].errors += 1
-        self._node.get_logger().error(f"{name}: {message}", throttle_duration_sec=1.0)
+        condition = self._conditions[name]
+        condition.errors += 1
+        if condition.renewed >= condition.logged + _PERIOD:
+            condition.logged = condition.renewed
+            self._node.get_logger().error(f"{name}: {message}")
 
     def publish(self) -> None:
         """Publishes all conditions now."""

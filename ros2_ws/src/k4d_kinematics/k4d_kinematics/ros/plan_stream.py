@@ -136,9 +136,11 @@ class PlanStream:
 
     def _finish(self) -> None:
         for sequence in self._sequences:
+            name = f"plan of camera {sequence.output.name}"
             if sequence.is_done and sequence.lost:
-                name = f"plan of camera {sequence.output.name}"
                 self._diagnostics.error(name, "a consumer of plan/frames does not take its messages; some were lost")
+            elif sequence.is_done:
+                self._diagnostics.ok(name, f"{sequence.summary.frame_count} frames")
         self._sequences = [sequence for sequence in self._sequences if not sequence.is_done]
 
     def _advance(self, candidate: _Candidate) -> None:
@@ -170,6 +172,7 @@ class PlanStream:
             sequence = CameraSequence(
                 plan, self._robot, self._surface, output, snapshot,
                 mount_link=link, tool_link=self._inputs.tool_link, frame_prefix=prefix, rgb=self._config.plan_rgb,
+                patience=self._config.frame_patience,
             )  # fmt: skip
         except KinematicsError as error:
             if isinstance(error, TransformError | NotReadyError) and not expired:

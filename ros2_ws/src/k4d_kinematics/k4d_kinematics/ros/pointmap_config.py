@@ -38,6 +38,9 @@ class PointmapNodeConfig:
     transform_timeout: float = described(0.5, "Seconds to wait for what a stamp needs.", (0.0, 60.0))
     joint_history: float = described(5.0, "Seconds of joint states to remember.", (0.1, 600.0))
     plan_frames: int = described(49, "Frames that a plan is resampled to.", (2, 10_000))
+    frame_patience: float = described(
+        1.0, "Seconds that a consumer may hold up the frames of a plan, before it loses some.", (0.0, 600.0)
+    )
     plan_rgb: bool = described(True, "Whether the frames of a plan carry the rendered robot's colour.")
     tool_path_type: str = described("nav_msgs/Path", f"Type of tool_path: one of {', '.join(TOOL_PATH_TYPES)}.")
     tool_path_rate_hz: float = described(10.0, "Poses a second of a tool path without own stamps.", (0.01, 1000.0))

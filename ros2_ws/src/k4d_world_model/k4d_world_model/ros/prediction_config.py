@@ -29,6 +29,9 @@ class PredictionNodeConfig:
     seed: int = described(0, "Seed of automatic predictions.", (0, 2**63 - 1))
     steps: int = described(0, "Denoising steps of automatic predictions; 0 takes the model's own.", (0, 1000))
     points_frame: str = described("", "TF frame of predicted/points; empty is the camera's optical frame.")
+    frame_patience: float = described(
+        1.0, "Seconds that a consumer may hold up the frames of a rollout, before it loses some.", (0.0, 600.0)
+    )
     autostart: bool = described(True, "Whether the node configures and activates itself when it starts.")
 
     def __post_init__(self) -> None:

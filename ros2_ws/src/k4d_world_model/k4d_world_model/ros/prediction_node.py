@@ -45,8 +45,10 @@ class PredictionNode(LifecycleNode):
         self.diagnostics.waiting("model", self._obstacle)
         # Loading takes seconds to minutes: before anything is advertised, so that no goal has to wait for it.
         is_configured = self.config.autostart and self.trigger_configure() == _SUCCESS
+        points_frame, patience = self.config.points_frame, self.config.frame_patience
         self._outputs = {
-            name: RolloutOutput(self, name, self.config.points_frame, self.diagnostics) for name in self.config.cameras
+            name: RolloutOutput(self, name, self.diagnostics, points_frame=points_frame, patience=patience)
+            for name in self.config.cameras
         }
         self._actions = ActionServer(
             self,

@@ -22,8 +22,6 @@ from k4d_world_model.ros.rollout_messages import frame_message
 
 # Summaries that a busy consumer may have yet to take; late ones get them, too.
 _SUMMARIES = 10
-# A consumer that stops taking frames holds the others up for this long at each frame, and then loses frames.
-_PATIENCE = 1.0
 
 
 def summaries_qos() -> QoSProfile:
@@ -42,6 +40,7 @@ class Delivery:
     base_frame_id: str
     on_done: Callable[["Delivery"], None]
     index: int = 0
+    lost: bool = False
     sent_at: float = field(default_factory=time.monotonic)
 
 
@@ -52,8 +51,11 @@ class RolloutOutput:
     carry the moment that they predict: the observation's stamp plus the frame's time_from_start.
     """
 
-    def __init__(self, node: Node, camera: str, points_frame: str, diagnostics: Diagnostics) -> None:
-        self._diagnostics, self._camera = diagnostics, camera
+    def __init__(
+        self, node: Node, camera: str, diagnostics: Diagnostics, *, points_frame: str, patience: float
+    ) -> None:
+        """``patience``: seconds that a consumer may hold up the others at each frame."""
+        self._diagnostics, self._camera, self._patience = diagnostics, camera, patience
         overridable = QoSOverridingOptions.with_default_policies()
         prefix = f"{camera}/predicted"
         self._summaries = node.create_publisher(
@@ -83,21 +85,29 @@ class RolloutOutput:
         self._waiting.remove(delivery)
 
     def step(self) -> None:
-        """Publishes the next frame once the last has arrived, or has not within a second."""
+        """Publishes the next frame once the last has arrived, or has not while the patience lasted."""
         if not self._waiting:
             return
         delivery = self._waiting[0]
         if not self._arrived():
-            if time.monotonic() < delivery.sent_at + _PATIENCE:
+            if time.monotonic() < delivery.sent_at + self._patience:
                 return
-            self._diagnostics.error(f"{self._camera}/predicted", "a consumer does not take its frames; some were lost")
+            delivery.lost = True
         if delivery.index == delivery.summary.frame_count:
             self._waiting.popleft()
+            self._report(delivery)
             delivery.on_done(delivery)
             return
         self._publish(delivery)
         delivery.sent_at = time.monotonic()
         delivery.index += 1
+
+    def _report(self, delivery: Delivery) -> None:
+        name = f"{self._camera}/predicted"
+        if delivery.lost:
+            self._diagnostics.error(name, "a consumer does not take its frames; some were lost")
+        else:
+            self._diagnostics.ok(name, f"{delivery.summary.frame_count} frames")
 
     def _arrived(self) -> bool:
         publishers = [self._frames, *self._topics.publishers]

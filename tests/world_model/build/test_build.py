@@ -17,7 +17,7 @@ from k4d_world_model.dataset.building.manifest import manifest_sample, read_mani
 from k4d_world_model.dataset.sampling import FrameSampling
 from k4d_world_model.dataset.sources.opening import open_source
 from k4d_world_model.dataset.storage.native_sample import read_sample, read_sample_record
-from k4d_world_model.errors import DatasetError, SampleError
+from k4d_world_model.errors import DatasetError, FolderInUseError, SampleError
 
 
 def command(monkeypatch: pytest.MonkeyPatch, site: Any, *more: str) -> int:
@@ -192,7 +192,7 @@ def test_one_build_at_a_time(site: Any) -> None:
     site.out.mkdir()
     with build_lock(site.layout) as build_id:
         check_build_id(site.layout, build_id)
-        with pytest.raises(DatasetError, match=r"is being built by another command: .*\"process\": \d+"):
+        with pytest.raises(FolderInUseError, match=r"is being filled by another command: .*\"process\": \d+"):
             site.build()
     with build_lock(site.layout), pytest.raises(DatasetError, match=f"not to {build_id}"):
         check_build_id(site.layout, build_id)

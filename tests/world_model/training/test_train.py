@@ -17,12 +17,12 @@ import yaml
 from safetensors.torch import load_file
 
 from k4d_world_model.cli.train import main
-from k4d_world_model.errors import TrainingError
+from k4d_world_model.errors import FolderInUseError, TrainingError
 from k4d_world_model.training import learner
 from k4d_world_model.training.config import LossSettings, StageSettings
 from k4d_world_model.training.data import DataSettings
 from k4d_world_model.training.pixel_clips import encoded_pixels
-from k4d_world_model.training.train import RunSettings, train
+from k4d_world_model.training.train import Progress, RunSettings, train
 from k4d_world_model.wan.architecture import CodecSize
 from k4d_world_model.world_model import open_world_model
 
@@ -203,6 +203,15 @@ def test_a_loss_that_is_no_number_names_its_episodes(dataset, cache, tmp_path) -
 def test_a_folder_with_a_run_is_only_resumed_when_asked(interrupted, dataset, cache) -> None:
     with pytest.raises(TrainingError, match="holds a run already: resume it"):
         run(steps(CONFIG, 8), dataset, interrupted, cache=cache)
+
+
+def test_one_training_at_a_time_in_a_folder(dataset, cache, tmp_path) -> None:
+    def meddle(_: Progress) -> None:
+        with pytest.raises(FolderInUseError, match=r"is being filled by another command: .*\"process\": \d+"):
+            run(steps(CONFIG, 1), dataset, tmp_path, cache=cache, resume=True)
+
+    assert run(steps(CONFIG, 1), dataset, tmp_path, cache=cache, on_progress=meddle).step == 1
+    assert run(steps(CONFIG, 2), dataset, tmp_path, cache=cache, resume=True).step == 2
 
 
 def test_other_settings_cannot_resume_but_another_budget_can(interrupted, dataset, cache, tmp_path) -> None:

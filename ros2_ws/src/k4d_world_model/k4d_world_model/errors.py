@@ -17,6 +17,10 @@ class DatasetError(WorldModelError):
     """A data set as a whole is unusable: no such folder, contradictory manifest, path outside its root."""
 
 
+class FolderInUseError(WorldModelError):
+    """Another command fills this folder now, or its file system has no locks to tell."""
+
+
 class SourceError(WorldModelError):
     """Recorded data of another format cannot be read; the message names its file."""
 

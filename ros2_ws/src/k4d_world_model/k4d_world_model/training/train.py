@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from k4d_world_model.content_hash import content_hash
 from k4d_world_model.errors import TrainingError
+from k4d_world_model.exclusive import exclusive
 from k4d_world_model.training.checkpoints import Checkpoints, RunState, read_state
 from k4d_world_model.training.config import StageSettings, TrainingConfig
 from k4d_world_model.training.data import DataSettings, OnPreparing, clips_of
@@ -27,6 +28,7 @@ from k4d_world_model.training.validation import sheet, validate
 
 _LOG = logging.getLogger(__name__)
 _SHEET_CLIPS = 3
+LOCK_NAME = ".lock"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def train(
 ) -> RunState:
     """Trains until the budget is used up or ``run.stop_after`` is over, and leaves a model in ``out/model``.
 
-    Raises TrainingError when the run cannot start, resume or go on, and what reading data and weights raises.
+    Raises TrainingError when the run cannot start, resume or go on, FolderInUseError while another command trains in
+    ``out``, and what reading data and weights raises.
     """
     if not config.budget.steps and not config.budget.minutes:
         raise TrainingError("a run needs an end: give steps or minutes above 0")
@@ -74,6 +77,20 @@ def train(
         gradient_accumulation_steps=config.accumulation,
         step_scheduler_with_optimizer=False,
     )
+    if not accelerator.is_main_process:
+        return _trained(config, run, accelerator, on_progress, on_preparing)
+    run.out.mkdir(parents=True, exist_ok=True)
+    with exclusive(run.out / LOCK_NAME, {}):
+        return _trained(config, run, accelerator, on_progress, on_preparing)
+
+
+def _trained(
+    config: TrainingConfig,
+    run: RunSettings,
+    accelerator: Accelerator,
+    on_progress: OnProgress,
+    on_preparing: OnPreparing,
+) -> RunState:
     device = accelerator.device
     _LOG.info("training on %s, mixed precision %s", device, accelerator.mixed_precision)
     dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32

@@ -1,8 +1,6 @@
 """The lock of a data set that is being built: one build at a time, and workers that know whose they are."""
 
-import fcntl
 import json
-import os
 import socket
 import uuid
 from collections.abc import Iterator
@@ -10,27 +8,17 @@ from contextlib import contextmanager
 
 from k4d_world_model.dataset.layout import NativeLayout
 from k4d_world_model.errors import DatasetError
+from k4d_world_model.exclusive import exclusive
 
 
 @contextmanager
 def build_lock(layout: NativeLayout) -> Iterator[str]:
     """The id of a new build that is the only one of this data set until the context ends, however it ends.
 
-    Raises DatasetError naming process and machine when another build runs, or when the file system knows no locks.
+    Raises FolderInUseError naming process and machine when another build runs, or when the file system knows no locks.
     """
-    with layout.lock.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise DatasetError(f"{layout.root} is being built by another command: {file.read().strip()}") from error
-        except OSError as error:
-            raise DatasetError(f"{layout.lock} cannot be locked, choose a file system with locks: {error}") from error
-        build_id = uuid.uuid4().hex
-        file.truncate(0)
-        json.dump({"build_id": build_id, "machine": socket.gethostname(), "process": os.getpid()}, file)
-        file.flush()
-        os.fsync(file.fileno())
+    build_id = uuid.uuid4().hex
+    with exclusive(layout.lock, {"build_id": build_id}):
         yield build_id
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -72,5 +73,19 @@ def test_each_condition_is_logged_once_a_second(capfd: pytest.CaptureFixture[str
         diagnostics.error("wrist", "late")
     said = capfd.readouterr().err
     assert said.count("front: late") == said.count("wrist: late") == 1
+    node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def test_an_error_is_published_although_all_is_well_again() -> None:
+    rclpy.init()
+    node, published = Node("speaker"), []
+    diagnostics = Diagnostics(node)
+    diagnostics._publisher.publish = lambda array: published.append((array.status[0].level, array.status[0].message))
+    diagnostics.error("front", "late")
+    diagnostics.ok("front", "on time")
+    diagnostics.publish()
+    diagnostics.publish()
+    assert published == [(DiagnosticStatus.ERROR, "late"), (DiagnosticStatus.OK, "on time")]
     node.destroy_node()
     rclpy.try_shutdown()

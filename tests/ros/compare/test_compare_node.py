@@ -21,13 +21,12 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header, String
 
 from k4d_kinematics import Camera, JointTrajectory, se3
-from k4d_kinematics.ros.camera_output import summary_qos
+from k4d_kinematics.ros.camera_output import summaries_qos, summary_qos
 from k4d_kinematics.ros.conversions import camera_message, nanoseconds, time_message
 from k4d_world_model.comparison import pictures
 from k4d_world_model.rollout import MetricFit, Provenance, Rollout
 from k4d_world_model.ros.compare_node import CompareNode
 from k4d_world_model.ros.rollout_messages import frame_message, summary_message
-from k4d_world_model.ros.rollout_output import summaries_qos
 
 FRAMES, HEIGHT, WIDTH, PATIENCE, SECOND = 5, 14, 20, 60.0, 10**9
 CAMERA = Camera.pinhole(HEIGHT, WIDTH, 20.0, 21.0, 9.4, 6.6, frame_id="front_optical")
@@ -111,12 +110,16 @@ class Graph:
         camera: Camera = CAMERA,
         moves: bool = True,
         sees: bool = True,
+        seconds: float = 1.2,
     ) -> None:
-        """Joints at 50 Hz and pictures at 10 Hz around the plan, the pictures brighter than predicted by ``levels``."""
+        """Joints at 50 Hz and pictures at 10 Hz, from half a second before a plan's begin to ``seconds`` after it.
+
+        The pictures are brighter than predicted by ``levels``.
+        """
         self.infos.publish(camera_message(camera, time_message(began)))
         self.until(lambda: self.node._pictures._camera == camera, "the calibration")
         bridge = CvBridge()
-        for k in range(-25, 60):
+        for k in range(-25, round(50 * seconds)):
             stamp_ns = began + k * SECOND // 50
             header = Header(stamp=time_message(stamp_ns), frame_id=CAMERA.frame_id)
             self.states.publish(JointState(header=header, name=["turn"], position=[turn(k / 50 if moves else 0.0)]))
@@ -125,7 +128,7 @@ class Graph:
                 brighter = rollout.rgb[index] + np.uint8(levels)
                 self.images.publish(bridge.cv2_to_imgmsg(brighter, "rgb8", header=header))
                 self.depths.publish(bridge.cv2_to_imgmsg(rollout.points[index, ..., 2] + 0.01, "32FC1", header=header))
-            self.until(lambda s=stamp_ns: self.node.watch._newest_ns >= s, "the joint state")
+            self.until(lambda s=stamp_ns: self.node.watch._newest_of.get("joints", 0) >= s, "the joint state")
 
     def close(self) -> None:
         self.node.close()
@@ -204,7 +207,8 @@ def test_wrong_input_is_named_and_survived(graph: Graph, tmp_path: Path) -> None
     graph.until(lambda: "one position for each" in graph.message("joint_states"), "the refusal of a joint state")
     graph.images.publish(Image(header=header, encoding="rgb8", height=3, width=3, step=9, data=[0] * 27))
     graph.depths.publish(Image(header=header, encoding="32FC1", height=3, width=3, step=12, data=[0] * 36))
-    graph.until(lambda: "must have the camera's size" in graph.message("front/image_raw"), "the refusal of a picture")
+    graph.until(lambda: "must have the camera's size" in graph.message("pictures"), "the refusal of a picture")
+    assert graph.message("front/image_raw") == "receiving"
     assert not graph.heard["figures"]
     graph.execute(rollout, 0, began=BEGAN + 20 * SECOND)
     graph.until(lambda: graph.heard["figures"], "a comparison after all")
@@ -220,6 +224,7 @@ def test_wrong_input_is_named_and_survived(graph: Graph, tmp_path: Path) -> None
     assert graph.node.diagnostics._conditions["report"].level == DiagnosticStatus.OK
     graph.predict(rollout, "unseen")
     graph.until(lambda: graph.node.watch.is_waiting, "the rollout")
-    graph.execute(rollout, 0, began=BEGAN + 40 * SECOND, sees=False)
-    graph.until(lambda: graph.message("execution").endswith("no picture was kept of it"), "the complaint")
+    graph.execute(rollout, 0, began=BEGAN + 40 * SECOND, sees=False, seconds=2.1)
+    graph.until(lambda: graph.message("comparison").endswith("no picture was kept of it"), "the complaint")
     graph.until(lambda: graph.message("execution").startswith("0 rollouts wait"), "a look that finds nothing wrong")
+    assert graph.message("comparison").endswith("no picture was kept of it"), "until one is compared again"

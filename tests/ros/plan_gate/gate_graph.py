@@ -18,12 +18,11 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from k4d_kinematics.robot import Robot
 from k4d_kinematics.robot_surface import RobotSurface
-from k4d_kinematics.ros.camera_output import summary_qos
+from k4d_kinematics.ros.camera_output import summaries_qos, summary_qos
 from k4d_kinematics.ros.conversions import duration_message, time_message
 from k4d_world_model.rollout import Rollout
 from k4d_world_model.ros.plan_gate_node import PlanGateNode
 from k4d_world_model.ros.rollout_messages import frame_message, summary_message
-from k4d_world_model.ros.rollout_output import summaries_qos
 
 from .press import CAMERA, JOINT, pressed
 

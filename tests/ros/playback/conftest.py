@@ -18,12 +18,12 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
 from k4d_kinematics import Camera, JointTrajectory, se3
+from k4d_kinematics.ros.camera_output import summaries_qos
 from k4d_kinematics.ros.conversions import duration_message, nanoseconds, time_message
 from k4d_world_model.rollout import MetricFit, Provenance, Rollout
 from k4d_world_model.ros.playback_node import PlaybackNode
 from k4d_world_model.ros.player import Player
 from k4d_world_model.ros.rollout_messages import frame_message, summary_message
-from k4d_world_model.ros.rollout_output import summaries_qos
 
 from ..heard_diagnostics import HearsDiagnostics
 

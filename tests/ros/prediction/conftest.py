@@ -19,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, PointCloud2
 from std_msgs.msg import Header
 
 from k4d_kinematics import Camera, se3
+from k4d_kinematics.ros.camera_output import summaries_qos
 from k4d_kinematics.ros.conversions import (
     camera_message,
     duration_message,
@@ -26,7 +27,6 @@ from k4d_kinematics.ros.conversions import (
     transform_message,
 )
 from k4d_world_model.ros.prediction_node import PredictionNode
-from k4d_world_model.ros.rollout_output import summaries_qos
 
 from ..heard_diagnostics import HearsDiagnostics
 from .fake_model import COUNT, PATIENCE, FakeModel, Gate

@@ -160,3 +160,14 @@ def test_closing_ends_what_runs_and_what_waits(recorder: Recorder) -> None:
     recorder.events += recorder.worker.events()
     assert [type(end.error) for end in recorder.finished()] == [CanceledError, CanceledError]
     assert not recorder.worker.is_busy
+
+
+def test_automatic_jobs_of_several_cameras_do_not_end_each_other(recorder: Recorder) -> None:
+    predict, reached, released = blocking("front, old")
+    recorder.worker.submit(PredictionJob(predict, "front", is_automatic=True))
+    assert reached.wait(PATIENCE)
+    for name in ("wrist", "front", "wrist"):
+        recorder.worker.submit(PredictionJob(stepping(name), name, is_automatic=True))
+    released.set()
+    ended = recorder.until_finished(4)
+    assert [end.rollout for end in ended if end.error is None] == ["front", "wrist"]

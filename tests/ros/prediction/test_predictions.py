@@ -9,7 +9,6 @@ from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from k4d_msgs.msg import Rollout
-from rclpy.publisher import Publisher
 from tf2_ros import StaticTransformBroadcaster
 
 from k4d_kinematics import se3
@@ -74,23 +73,6 @@ def test_a_goal_brings_summary_frames_and_standard_topics(start) -> None:
         np.testing.assert_array_equal(pixels(image, np.uint8, 3), rollout.rgb[index])
         np.testing.assert_array_equal(pixels(cloud, np.float32, 4)[..., :3], rollout.points[index])
         assert camera_from_message(info) == rollout.camera
-
-
-@pytest.mark.parametrize(("patience", "frames"), [(0.02, COUNT), (60.0, 0)])
-def test_a_consumer_that_stalls_holds_the_frames_up_as_long_as_is_said(start, monkeypatch, patience, frames) -> None:
-    graph = start(FakeModel(), frame_patience=patience)
-    graph.show(Inputs())
-    with monkeypatch.context() as stalled:
-        stalled.setattr(Publisher, "wait_for_all_acked", lambda publisher, timeout: False)
-        goal = graph.send()
-        graph.until(lambda: not graph.node._outputs["front"].is_idle, "the rollout")
-        graph.until(lambda: len(graph.received["predicted/frames"]) == frames, "the frames that go out")
-        graph.spin_until_or_for(lambda: len(graph.received["predicted/frames"]) > frames, 1.5)
-        assert len(graph.received["predicted/frames"]) == frames
-    assert graph.result(goal)[0] == GoalStatus.STATUS_SUCCEEDED
-    graph.until(lambda: len(graph.received["predicted/frames"]) == COUNT, "all frames")
-    level = DiagnosticStatus.ERROR if frames == COUNT else DiagnosticStatus.OK
-    assert graph.status("front/predicted").level == level
 
 
 def test_the_model_is_told_what_was_published(start) -> None:

@@ -23,19 +23,27 @@ def ns(moment: float) -> int:
 
 
 def live(
-    watch: ExecutionWatch, executed: Episode, began: float, *, moves: bool = True, sees: bool = True, period: int = 50
+    watch: ExecutionWatch,
+    executed: Episode,
+    began: float,
+    *,
+    moves: bool = True,
+    sees: bool = True,
+    period: int = 50,
+    late: float = 0.0,
 ) -> list[Execution | str]:
     """What is executed, or why that cannot be compared, while joints are played at 100 Hz and pictures at 10 Hz.
 
-    From 2 s before to 2 s after the plan; asks after every ``period`` states.
+    From 2 s before to 2 s after the plan; asks after every ``period`` states. Pictures come ``late`` seconds later.
     """
     found: list[Execution | str] = []
     moments = np.arange(-2.0, 3.0, 0.01)
     for k, (moment, (turn,)) in enumerate(zip(moments.tolist(), joints(moments).tolist(), strict=True)):
         watch.move(ns(began + moment), ["turn", "other"], [turn if moves else -0.4, 0.0])
-        frame = round((moment + STEP) / STEP)
-        if sees and k % 10 == 0 and 0 <= frame < executed.frame_count and watch.wants(ns(began + moment)):
-            watch.see(ns(began + moment), CAMERA, executed.rgb[frame], executed.scene_points[frame])
+        seen = moment - late
+        frame = round((seen + STEP) / STEP)
+        if sees and k % 10 == 0 and 0 <= frame < executed.frame_count and watch.wants(ns(began + seen)):
+            watch.see(ns(began + seen), CAMERA, executed.rgb[frame], executed.scene_points[frame])
         if (k + 1) % period == 0:
             executions, problems = watch.executed()
             found += [*executions, *problems]
@@ -52,7 +60,25 @@ def test_an_execution_is_found_by_its_joints_and_compared(rollout: Rollout, exec
     assert [figures.psnr_db.value for figures in comparison.figures] == [np.inf] * len(rollout.times)
     assert comparison.figures[3].joint_deviation.value < 2e-3
     assert not watch.is_waiting
-    assert "0 rollouts wait for their execution, 0 pictures kept (0.0 MB)" in watch.state
+    assert "0 rollouts wait for their execution, 0 were given up, 0 pictures kept (0.0 MB)" in watch.state
+
+
+def test_pictures_may_come_later_than_joints(rollout: Rollout, executed: Episode) -> None:
+    watch = ExecutionWatch(LIMITS)
+    watch.await_execution(Awaited("one", rollout, ns(START)))
+    (execution,) = live(watch, executed, BEGAN, late=1.2)
+    comparison = compare_execution(rollout, execution.frames, execution.following.start, 0.02)
+    assert [figures.psnr_db.value for figures in comparison.figures] == [np.inf] * len(rollout.times)
+
+
+def test_what_is_given_up_is_counted(rollout: Rollout) -> None:
+    watch = ExecutionWatch(replace(LIMITS, rollouts=2))
+    for name in "abc":
+        watch.await_execution(Awaited(name, rollout, ns(START)))
+    assert "2 rollouts wait for their execution, 1 were given up" in watch.state
+    watch.move(ns(START + 60.0), ["turn"], [0.0])
+    assert watch.executed() == ([], [])
+    assert "0 rollouts wait for their execution, 3 were given up" in watch.state
 
 
 def test_a_start_is_not_settled_before_a_later_one_could_fit_better(rollout: Rollout, executed: Episode) -> None:

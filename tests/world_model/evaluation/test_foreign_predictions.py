@@ -85,6 +85,10 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path, rgb: NDArray[np.uin
     write_png(tmp_path / "sizes" / "0001.png", rgb[0, 1:])
     with pytest.raises(PredictionError, match="of several sizes"):
         files.read("sizes")
+    write_pngs(tmp_path / "folders", rgb)
+    (tmp_path / "folders" / "0005.png").mkdir()
+    with pytest.raises(PredictionError, match=r"pictures must be files, which 0005\.png are not"):
+        files.read("folders")
     (tmp_path / "cut.mp4").write_bytes(encode_mp4(rgb, None)[:300])
     with pytest.raises(PredictionError, match=r"cut\.mp4"):
         files.read("cut")

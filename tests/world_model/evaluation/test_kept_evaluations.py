@@ -10,8 +10,8 @@ from PIL import Image
 
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.errors import EvaluationError
-from k4d_world_model.evaluation.episode_record import read_features, read_record, record_path
-from k4d_world_model.evaluation.evaluate import evaluate
+from k4d_world_model.evaluation.episode_record import EpisodeRecord, read_features, read_record, record_path
+from k4d_world_model.evaluation.evaluate import Evaluation, evaluate
 from k4d_world_model.evaluation.joining import joined, read_evaluation
 from k4d_world_model.evaluation.judges import JudgeSettings
 from k4d_world_model.rollout_files import write_rollout
@@ -72,6 +72,10 @@ def test_only_like_is_joined_with_like(models: dict[str, FakeModel], settings: M
         joined([one, other])
     with pytest.raises(EvaluationError, match="two different entrants are called 'better'"):
         joined([one, replace(two, records={"better": two.records["worse"]}, entrants=("better",))])
+    twice = [_with_another_episode(evaluation) for evaluation in (one, two)]
+    turned = {name: records[::-1] for name, records in twice[1].records.items()}
+    in_another_order = replace(twice[1], truth=twice[1].truth[::-1], records=turned)
+    assert joined([twice[0], in_another_order]).records == joined(twice).records
     moved = replace(two.truth[0], truth_sha256="0" * 64)
     with pytest.raises(EvaluationError, match="what really happened is not the same in both"):
         joined([one, replace(two, truth=(moved,))])
@@ -132,3 +136,12 @@ def test_damaged_records_and_bad_names_are_refused(tmp_path: Path) -> None:
     for name in ("", "../up", ".hidden"):
         with pytest.raises(EvaluationError, match="must be a safe file name"):
             record_path(tmp_path, name, "one")
+
+
+def _with_another_episode(evaluation: Evaluation) -> Evaluation:
+    def doubled(records: tuple[EpisodeRecord, ...]) -> tuple[EpisodeRecord, ...]:
+        other = replace(records[0], episode=replace(records[0].episode, episode_id="another"), identity="another")
+        return (*records, other)
+
+    records = {name: doubled(of_one) for name, of_one in evaluation.records.items()}
+    return replace(evaluation, truth=doubled(evaluation.truth), records=records)

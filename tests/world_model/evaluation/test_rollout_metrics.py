@@ -149,6 +149,10 @@ def test_other_sizes_are_refused(truth: Truth) -> None:
     rollout.points[1, 2, 3, 0], rollout.points[4, 5, 6] = np.nan, np.inf
     with pytest.raises(PredictionError, match="in all three coordinates; "):
         compare(rollout, truth)
+    half = truth.points.copy()
+    half[2, 3, 4] = (np.nan, 1.0, 1.0)
+    with pytest.raises(EpisodeError, match="points must be finite, or NaN in all three coordinates; 1 are neither"):
+        Truth(truth.rgb, half, truth.robot_points, truth.robot_mask)
     with pytest.raises(EpisodeError, match="points must be float32 of shape"):
         replace(truth, points=truth.points[:, :-1])
     with pytest.raises(EpisodeError, match="robot_mask must cover every robot point"):

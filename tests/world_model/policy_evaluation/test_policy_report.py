@@ -76,12 +76,14 @@ def test_reasons_are_counted_without_their_numbers() -> None:
         rows.append(replace(imagined("a", seed, True), set_up=set_up))
         rows.append(replace(truth("b", seed, True, False), set_up=set_up))
         rows.append(replace(imagined("b", seed, seed > 0), set_up=set_up))
-        rows.append(replace(invalid("c", seed, "truth"), set_up=set_up))
+        rows.append(replace(invalid("c", seed, "truth"), set_up=set_up, invalid=f"joint{seed + 4} is {distance} off"))
     assert run_reasons(rows, ("easy", "hard")) == [
         RunReason("imagined", "called success", "… m off", (2, 1)),
         RunReason("imagined", "called failure", "told", (1, 0)),
         RunReason("truth", "called failure", "told", (2, 1)),
-        RunReason("truth", "invalid", "PolicyError:\n a|b", (2, 1)),
+        RunReason("truth", "invalid", "joint4 is … off", (1, 0)),
+        RunReason("truth", "invalid", "joint5 is … off", (1, 0)),
+        RunReason("truth", "invalid", "joint6 is … off", (0, 1)),
     ]
 
 
@@ -111,6 +113,8 @@ def test_the_report_is_for_people_and_for_programs(tmp_path: Path) -> None:
     write_report(tmp_path, EVALUATION)
     text = (tmp_path / "report.md").read_text()
     assert text == markdown_report(EVALUATION)
+    failed = replace(EVALUATION, failed=(("easy 7", "no memory"),))
+    assert "* Not run: easy 7: no memory\n" in markdown_report(failed)
     assert f"{len(ROWS)} of 24 runs" in text
     assert (
         "| easy | a | 2/4 = 0.50 [0.15, 0.85] | 2/4 = 0.50 [0.15, 0.85] | +0.00 | 1 / 1 | 1 of 1 | 2.5 | 0, 1 | 1 |"

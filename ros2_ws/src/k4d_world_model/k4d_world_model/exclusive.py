@@ -17,7 +17,11 @@ def exclusive(lock: Path, facts: Mapping[str, str]) -> Iterator[None]:
 
     Raises FolderInUseError with what the other command wrote where it is held, or when the file system knows no locks.
     """
-    with lock.open("a+") as file:
+    try:
+        opened = lock.open("a+")
+    except OSError as error:
+        raise FolderInUseError(f"{lock} cannot be written: {error}") from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

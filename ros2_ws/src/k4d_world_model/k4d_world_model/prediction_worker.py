@@ -20,10 +20,11 @@ from k4d_world_model.world_model import OnStep
 class PredictionJob:
     """One prediction to make. ``predict`` is called in the worker's thread with what it must call at each step.
 
-    is_automatic: nobody waits for it, so that any newer job may end it.
+    is_automatic: nobody waits for it, so that a newer automatic job of its ``camera``, or any other job, ends it.
     """
 
     predict: Callable[[OnStep], Rollout]
+    camera: str = ""
     is_automatic: bool = False
     _canceled: threading.Event = field(default_factory=threading.Event)
 
@@ -73,7 +74,7 @@ class PredictionWorker:
             return bool(self._unfinished)
 
     def submit(self, job: PredictionJob) -> None:
-        """Starts a job as soon as the thread is free; automatic jobs before it are cancelled.
+        """Starts a job as soon as the thread is free; automatic jobs before it that it replaces are cancelled.
 
         Raises BusyError for a job that is not automatic while another such job is neither finished nor cancelled.
         """
@@ -82,7 +83,7 @@ class PredictionWorker:
             if waited_for and not job.is_automatic:
                 raise BusyError("another prediction is running; cancel it or wait for its result")
             for other in self._unfinished:
-                if other.is_automatic:
+                if other.is_automatic and (not job.is_automatic or other.camera == job.camera):
                     other.cancel()
             self._unfinished.append(job)
         self._thread.submit(self._predict, job).add_done_callback(partial(self._finish, job))

@@ -37,8 +37,21 @@ def image_qos() -> QoSProfile:
     return QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
+def frames_qos() -> QoSProfile:
+    """For frames that are of use only together: what a busy consumer has yet to take waits, four sequences by default.
+
+    DDS acknowledges what it has received, taken or not, so that the sender's pace spares no consumer.
+    """
+    return QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def summaries_qos() -> QoSProfile:
+    """Several are kept: a refusal may follow at once on a summary whose frames a busy consumer has yet to take."""
+    return QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
 def summary_qos() -> QoSProfile:
-    """The newest summary reaches late consumers; the frames come paced by acknowledgement (see CameraSequence)."""
+    """The newest message reaches late consumers."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -58,8 +71,8 @@ class CameraOutput:
             return node.create_publisher(kind, f"{name}/robot/{topic}", qos, qos_overriding_options=overridable)
 
         self._live = {topic: publisher(kind, topic, image_qos()) for topic, kind in _LIVE_TOPICS.items()}
-        self.summaries = publisher(PointmapSequence, "plan/sequence", summary_qos())
-        self.frames = publisher(PointmapFrame, "plan/frames", image_qos())
+        self.summaries = publisher(PointmapSequence, "plan/sequence", summaries_qos())
+        self.frames = publisher(PointmapFrame, "plan/frames", frames_qos())
 
     @property
     def camera(self) -> Camera:

@@ -21,10 +21,14 @@ class _Condition:
     stale_after: float
     errors: int = 0
     logged: float = float("-inf")
+    unpublished_error: str = ""
 
 
 class Diagnostics:
-    """Publishes one status a named condition on /diagnostics each second, also while a simulated clock stands."""
+    """Publishes one status a named condition on /diagnostics each second, also while a simulated clock stands.
+
+    An error is published once at least, however soon all is well again.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -45,6 +49,7 @@ class Diagnostics:
         self._set(name, DiagnosticStatus.ERROR, message)
         condition = self._conditions[name]
         condition.errors += 1
+        condition.unpublished_error = message
         if condition.renewed >= condition.logged + _PERIOD:
             condition.logged = condition.renewed
             self._node.get_logger().error(f"{name}: {message}")
@@ -60,12 +65,15 @@ class Diagnostics:
                 last = condition.renewed
                 self._set(name, DiagnosticStatus.WARN, f"nothing comes any more; it was: {condition.message}")
                 condition.since = last
+            level, text = condition.level, condition.message
+            if condition.unpublished_error:
+                level, text, condition.unpublished_error = DiagnosticStatus.ERROR, condition.unpublished_error, ""
             values = {"since_s": f"{now - condition.since:.1f}", "errors": str(condition.errors)}
             array.status.append(
                 DiagnosticStatus(
-                    level=condition.level,
+                    level=level,
                     name=f"{self._node.get_fully_qualified_name()}: {name}",
-                    message=condition.message,
+                    message=text,
                     values=[KeyValue(key=key, value=value) for key, value in values.items()],
                 )
             )

@@ -138,7 +138,7 @@ class PlanStream:
         for sequence in self._sequences:
             name = f"plan of camera {sequence.output.name}"
             if sequence.is_done and sequence.lost:
-                self._diagnostics.error(name, "a consumer of plan/frames does not take its messages; some were lost")
+                self._diagnostics.error(name, "a consumer of plan/frames does not take its messages; some may be lost")
             elif sequence.is_done:
                 self._diagnostics.ok(name, f"{sequence.summary.frame_count} frames")
         self._sequences = [sequence for sequence in self._sequences if not sequence.is_done]

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from k4d_world_model.rollout import Rollout
 _SECOND_NS = 1_000_000_000
 # Seconds that joints must be known after an execution's end: until then a later start might fit better.
 _SETTLING = 0.3
+# Seconds that pictures of an execution's end are waited for: they take longer to come than joint states.
+_PICTURE_DELAY = 1.5
 # Seconds by which a stamp must lie before the newest one for the clock to have jumped back.
 _JUMP = 1.0
 # Seconds before and after a plan of which pictures count: more than any tolerance that makes sense.
@@ -74,7 +77,8 @@ class _Seen:
 class ExecutionWatch:
     """Keeps pictures and joints only while a rollout is waited for. Stamps are whole nanoseconds of one clock.
 
-    A clock that jumps back by more than a second clears pictures and joints; the rollouts stay.
+    A clock that jumps back by more than a second clears pictures and joints; the rollouts stay. Pictures that come
+    later than joint states of their time are no such jump.
     """
 
     def __init__(self, limits: WatchLimits) -> None:
@@ -83,9 +87,11 @@ class ExecutionWatch:
         self._joints = JointSamples()
         self._seen: dict[int, _Seen] = {}
         self._camera: Camera | None = None
-        self._bytes, self._newest_ns = 0, 0
+        self._bytes = 0
+        self._newest_of: dict[Literal["joints", "pictures"], int] = {}  # stamps
         self._moved_ns: dict[tuple[str, ...], int] = {}  # the last joint state kept of each set of joints
         self._why = "none has been predicted"
+        self._given_up = 0
 
     @property
     def is_waiting(self) -> bool:
@@ -96,7 +102,8 @@ class ExecutionWatch:
     def state(self) -> str:
         """What is waited for and kept, in words."""
         kept = f"{len(self._seen)} pictures kept ({self._bytes / 1e6:.1f} MB)"
-        return f"{len(self._waiting)} rollouts wait for their execution, {kept}; {self._why}"
+        waiting = f"{len(self._waiting)} rollouts wait for their execution, {self._given_up} were given up"
+        return f"{waiting}, {kept}; {self._why}"
 
     def await_execution(self, awaited: Awaited) -> None:
         """Waits for one more rollout, in place of the oldest where there are too many.
@@ -109,14 +116,16 @@ class ExecutionWatch:
             )
         size = awaited.rollout.rgb.shape[1:3]
         if self._waiting and self._waiting[-1].rollout.rgb.shape[1:3] != size:
+            self._given_up += len(self._waiting)
             self._waiting.clear()
             self._forget_pictures()
+        self._given_up += len(self._waiting) == self._waiting.maxlen
         self._waiting.append(awaited)
         self._why = "the newest has not been looked for yet"
 
     def move(self, stamp_ns: int, names: list[str], positions: list[float]) -> None:
         """Takes a joint state. Raises RejectedEpisodeError on malformed ones."""
-        self._advance(stamp_ns)
+        self._advance("joints", stamp_ns)
         last_ns = self._moved_ns.get(tuple(names))
         if self._waiting and (last_ns is None or stamp_ns >= last_ns + _JOINT_GAP_NS):
             self._joints.add(stamp_ns, names, positions)
@@ -124,7 +133,7 @@ class ExecutionWatch:
 
     def wants(self, stamp_ns: int) -> bool:
         """Whether a picture of this stamp is to be kept: while something is waited for, as often as the rate allows."""
-        self._advance(stamp_ns)
+        self._advance("pictures", stamp_ns)
         gap_ns = 0.9 * _SECOND_NS / self._limits.rate_hz
         return self.is_waiting and all(abs(stamp_ns - other) >= gap_ns for other in self._seen)
 
@@ -153,7 +162,8 @@ class ExecutionWatch:
 
         None of them is waited for any more. Those that were not executed in time are given up. Forgets what is too old.
         """
-        begin_ns = self._newest_ns - round(self._limits.seconds * _SECOND_NS)
+        newest_ns = max(self._newest_of.values(), default=0)
+        begin_ns = newest_ns - round(self._limits.seconds * _SECOND_NS)
         self._joints.forget_before(begin_ns)
         for stamp_ns in [stamp_ns for stamp_ns in self._seen if stamp_ns < begin_ns]:
             self._drop(stamp_ns)
@@ -161,11 +171,12 @@ class ExecutionWatch:
         problems = []
         for awaited in list(self._waiting):
             how = self._following(awaited)
-            is_late = self._newest_ns - awaited.stamp_ns > (self._limits.wait + awaited.rollout.times[-1]) * _SECOND_NS
+            is_late = newest_ns - awaited.stamp_ns > (self._limits.wait + awaited.rollout.times[-1]) * _SECOND_NS
             if how is None and not is_late:
                 continue
             self._waiting.remove(awaited)
             if how is None:
+                self._given_up += 1
                 continue
             try:
                 found.append(Execution(awaited, how, self._frames(awaited.rollout, how.start)))
@@ -186,8 +197,9 @@ class ExecutionWatch:
             self._why = str(error)
             return None
         self._why = f"the joints are {how.error:.3f} (rad or m) from the newest plan, {how.standing:.3f} is standing"
-        is_settled = how.start + plan.times[-1] + _SETTLING <= joints.times[-1]
-        return how if is_settled and how.holds(self._limits.joint_error) else None
+        end, known = how.start + plan.times[-1], joints.times[-1]
+        is_seen = self._newest_of.get("pictures", 0) >= end * _SECOND_NS or end + _PICTURE_DELAY <= known
+        return how if end + _SETTLING <= known and is_seen and how.holds(self._limits.joint_error) else None
 
     def _frames(self, rollout: Rollout, start: float) -> Episode:
         """What is kept of the plan's time, the camera standing where the prediction has it at the nearest moment."""
@@ -212,11 +224,13 @@ class ExecutionWatch:
             joints=JointTrajectory(names, times, self._joints.positions(names, stamps_ns)),
         )  # fmt: skip
 
-    def _advance(self, stamp_ns: int) -> None:
-        if stamp_ns < self._newest_ns - round(_JUMP * _SECOND_NS):
+    def _advance(self, stream: Literal["joints", "pictures"], stamp_ns: int) -> None:
+        newest_ns = self._newest_of.get(stream, stamp_ns)
+        if stamp_ns < newest_ns - round(_JUMP * _SECOND_NS):
             self._forget()
-            self._newest_ns = stamp_ns
-        self._newest_ns = max(self._newest_ns, stamp_ns)
+            self._newest_of.clear()
+            newest_ns = stamp_ns
+        self._newest_of[stream] = max(newest_ns, stamp_ns)
 
     def _drop(self, stamp_ns: int) -> None:
         self._bytes -= self._seen.pop(stamp_ns).size_bytes

@@ -99,6 +99,9 @@ def _read_pictures(folder: Path) -> NDArray[np.uint8]:
     strange = sorted(path.name for path in folder.glob("*.png") if not path.stem.isdecimal())
     if strange:
         raise PredictionError(f"{folder}: pictures must be named by their frame's number, got {', '.join(strange[:5])}")
+    folders = [path.name for path in pictures if not path.is_file()]
+    if folders:
+        raise PredictionError(f"{folder}: pictures must be files, which {', '.join(folders[:5])} are not")
     first = min(numbered)
     missing = sorted(set(range(first, first + len(numbered))) - numbered.keys())
     if first > 1 or missing:

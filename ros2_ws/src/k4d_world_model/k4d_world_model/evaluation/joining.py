@@ -58,10 +58,16 @@ def joined(evaluations: list[Evaluation]) -> Evaluation:
         for name in other.entrants:
             if name not in records:
                 entrants.append(name)
-                records[name], folders[name] = other.records[name], other.folders[name]
-            elif _identities(records[name]) != _identities(other.records[name]):
+                records[name], folders[name] = _ordered(other.records[name], first.truth), other.folders[name]
+            elif _identities(records[name]) != _identities(_ordered(other.records[name], first.truth)):
                 raise EvaluationError(f"they cannot be joined: two different entrants are called {name!r}")
     return Evaluation(first.protocol, tuple(entrants), records, first.truth, folders, first.outcomes)
+
+
+def _ordered(records: tuple[EpisodeRecord, ...], truth: tuple[EpisodeRecord, ...]) -> tuple[EpisodeRecord, ...]:
+    """The records in the order of the truth's, which is that of the sources."""
+    by_id = {record.episode.episode_id: record for record in records}
+    return tuple(by_id[record.episode.episode_id] for record in truth)
 
 
 def _identities(records: tuple[EpisodeRecord, ...]) -> list[tuple[str, str]]:

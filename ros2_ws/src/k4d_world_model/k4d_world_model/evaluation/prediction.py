@@ -9,6 +9,7 @@ from k4d_kinematics import Camera
 from k4d_world_model.errors import PredictionError
 from k4d_world_model.evaluation.figure import Figure, no_figure
 from k4d_world_model.evaluation.fitted_episode import fitted_video
+from k4d_world_model.evaluation.truth import partly_known
 from k4d_world_model.rollout import Rollout
 
 RGB_ONLY = "it has no points, only pictures"
@@ -41,7 +42,7 @@ class Prediction:
                 f"points must be float32 of shape {self.rgb.shape}, got {points.dtype} {points.shape}"
             )
         if points is not None:
-            broken = int((~np.isfinite(points).all(axis=-1) & ~np.isnan(points).all(axis=-1)).sum())
+            broken = partly_known(points)
             if broken:
                 raise PredictionError(
                     f"points must be finite, or NaN in all three coordinates; {broken} of {points[..., 0].size} are "

@@ -19,7 +19,8 @@ class Truth:
     robot_mask: (T, H, W) bool, where the robot is: the pixels of ``robot_points``, united with those where it is seen
         as far as somebody knows them.
 
-    Raises EpisodeError when shapes or types do not fit each other, or robot_mask leaves out a robot point.
+    Raises EpisodeError when shapes or types do not fit each other, a point is neither finite nor NaN in all three
+    coordinates, or robot_mask leaves out a robot point.
     """
 
     rgb: NDArray[np.uint8]
@@ -38,9 +39,17 @@ class Truth:
         for name, array, shape, dtype in expected:
             if array.shape != shape or array.dtype != dtype:
                 raise EpisodeError(f"{name} must be {dtype.__name__} of shape {shape}, got {array.dtype} {array.shape}")
+        for name, points in (("points", self.points), ("robot_points", self.robot_points)):
+            if broken := partly_known(points):
+                raise EpisodeError(f"{name} must be finite, or NaN in all three coordinates; {broken} are neither")
         outside = int(np.count_nonzero(np.isfinite(self.robot_points[..., 2]) & ~self.robot_mask))
         if outside:
             raise EpisodeError(f"robot_mask must cover every robot point, {outside} of them lie outside")
+
+
+def partly_known(points: NDArray[np.float32]) -> int:
+    """How many of some points (..., 3) are neither finite nor NaN in all three coordinates."""
+    return int((~np.isfinite(points).all(axis=-1) & ~np.isnan(points).all(axis=-1)).sum())
 
 
 def truth_of(episode: Episode, visible_robot_mask: NDArray[np.bool_] | None = None) -> Truth:

@@ -79,9 +79,10 @@ def mean_maximum_rank_violation(truth: Sequence[float], predicted: Sequence[floa
     """MMRV of N policies' success shares in truth and in prediction, in the same order; 0 is best, at most 1.
 
     The rank violation of policies i and j is |truth_i - truth_j| where the prediction orders them otherwise than the
-    truth does, else 0; MMRV is the mean over i of the largest over j. Source: SimplerEnv (Li et al., Evaluating
-    Real-World Robot Manipulation Policies in Simulation, CoRL 2024, eq. 1). NaN of fewer than two policies; raises
-    PolicyRunError when the numbers differ or a share is not finite.
+    truth does, else 0; MMRV is the mean over i of the largest over j. Ordered otherwise means that i is worse than j on
+    one side only: where two are equal on one side, the worse of them counts (SimplerEnv's published code counts the
+    better). Source: SimplerEnv (Li et al., Evaluating Real-World Robot Manipulation Policies in Simulation, CoRL 2024,
+    eq. 1). NaN of fewer than two policies; raises PolicyRunError when the numbers differ or a share is not finite.
     """
     real, imagined = _checked(truth, predicted)
     if len(real) < 2:

@@ -108,6 +108,7 @@ def markdown_report(evaluation: PolicyEvaluation) -> str:
         "|---|---|---|" + "---|" * len(evaluation.set_ups),
         *(_reason_line(one) for one in run_reasons(evaluation.rows, evaluation.set_ups)),
         "",
+        *(f"* Not run: {state}: {reason}\n" for state, reason in evaluation.failed),
     ]
     return "\n".join(lines)
 

@@ -11,7 +11,8 @@ from k4d_world_model.policy_evaluation.run_row import RunRow, WorldName, paired
 Trouble = Literal["called success", "called failure", "invalid"]
 
 _TROUBLES: tuple[Trouble, ...] = ("called success", "called failure", "invalid")
-_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+# Not those that are part of a name, as in panda_joint4.
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 
-from k4d_kinematics.ros.camera_output import image_qos, summary_qos
+from k4d_kinematics.ros.camera_output import frames_qos, image_qos, summaries_qos
 from k4d_kinematics.ros.conversions import nanoseconds
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_world_model.errors import ConditioningError
@@ -49,7 +49,9 @@ class CameraInputs:
     ) -> None:
         self._node, self._name, self._config = node, name, config
         self._diagnostics, self._on_plan = diagnostics, on_plan
-        self._plans: SequenceCollector[PointmapSequenceMessage, PointmapFrame] = SequenceCollector()
+        self._plans: SequenceCollector[PointmapSequenceMessage, PointmapFrame] = SequenceCollector(
+            lambda why: diagnostics.error(f"{name}/robot/plan/frames", why)
+        )
         self._images: StampedHistory[Image] = StampedHistory(config.image_history)
         self._depths: StampedHistory[Image] = StampedHistory(config.image_history)
         self._camera_info: CameraInfo | None = None
@@ -64,8 +66,8 @@ class CameraInputs:
         self._subscriptions = [
             listen(Image, config.image_topic, self._on_image, image_qos()),
             listen(CameraInfo, "camera_info", self._on_camera_info, image_qos()),
-            listen(PointmapSequenceMessage, "robot/plan/sequence", self._on_summary, summary_qos()),
-            listen(PointmapFrame, "robot/plan/frames", self._on_frame, image_qos()),
+            listen(PointmapSequenceMessage, "robot/plan/sequence", self._on_summary, summaries_qos()),
+            listen(PointmapFrame, "robot/plan/frames", self._on_frame, frames_qos()),
             *([listen(DiagnosticStatus, "robot/calibration", self._on_calibration, news_qos())] if checked else []),
             *([listen(Image, config.depth_topic, self._on_depth, image_qos())] if config.depth else []),
         ]
@@ -119,7 +121,11 @@ class CameraInputs:
 
     def _on_calibration(self, message: DiagnosticStatus) -> None:
         self._calibration = message, time.monotonic()
-        self._diagnostics.ok(f"{self._name}/robot/calibration", message.message, stale_after=_CALIBRATION_AGE)
+        name = f"{self._name}/robot/calibration"
+        if message.level == DiagnosticStatus.OK:
+            self._diagnostics.ok(name, message.message, stale_after=_CALIBRATION_AGE)
+        else:
+            self._diagnostics.waiting(name, message.message)
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message
@@ -138,7 +144,6 @@ class CameraInputs:
         self._collect(self._plans.announce, message, "robot/plan/sequence")
 
     def _on_frame(self, message: PointmapFrame) -> None:
-        self._diagnostics.ok(f"{self._name}/robot/plan/frames", "receiving")
         self._collect(self._plans.add, message, "robot/plan/frames")
 
     def _collect(self, take: Callable[[Any], bool], message: Any, topic: str) -> None:
@@ -151,4 +156,5 @@ class CameraInputs:
         self._images.watch(moments_ns)
         self._depths.watch(moments_ns)
         if is_whole:
+            self._diagnostics.ok(f"{self._name}/robot/plan/frames", "the newest sequence has come as a whole")
             self._on_plan(self._name)

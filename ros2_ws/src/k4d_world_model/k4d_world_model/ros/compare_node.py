@@ -15,7 +15,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from k4d_kinematics.errors import KinematicsError
-from k4d_kinematics.ros.camera_output import image_qos, summary_qos
+from k4d_kinematics.ros.camera_output import frames_qos, summaries_qos, summary_qos
 from k4d_kinematics.ros.conversions import nanoseconds
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_kinematics.ros.parameters import declare_parameters
@@ -30,7 +30,6 @@ from k4d_world_model.ros.comparison_output import ComparisonOutput
 from k4d_world_model.ros.deferred_robot import DeferredRobot
 from k4d_world_model.ros.executed_pictures import ExecutedPictures
 from k4d_world_model.ros.rollout_messages import rollout_from_messages
-from k4d_world_model.ros.rollout_output import summaries_qos
 from k4d_world_model.ros.sequence_collector import SequenceCollector
 
 _PERIOD = 1.0
@@ -48,7 +47,7 @@ class CompareNode(Node):
         self.config = declare_parameters(self, CompareNodeConfig)
         self.diagnostics = Diagnostics(self)
         self.watch = ExecutionWatch(self.config.limits)
-        self._collector: SequenceCollector[RolloutMessage, RolloutFrame] = SequenceCollector()
+        self._collector: SequenceCollector[RolloutMessage, RolloutFrame] = SequenceCollector(self._on_lost)
         self._robot = DeferredRobot(self.config)
         self._worker = ThreadPoolExecutor(1)
         self._running: deque[tuple[Execution, Future[_Outcome]]] = deque()
@@ -63,7 +62,7 @@ class CompareNode(Node):
         self.create_subscription(JointState, "joint_states", self._on_joint_state, _JOINT_QOS)
         prefix = f"{self.config.camera}/predicted"
         self.create_subscription(RolloutMessage, f"{prefix}/rollout", self._on_summary, summaries_qos())
-        self.create_subscription(RolloutFrame, f"{prefix}/frames", self._on_frame, image_qos())
+        self.create_subscription(RolloutFrame, f"{prefix}/frames", self._on_frame, frames_qos())
         self.create_timer(_PERIOD, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_description(self, message: String) -> None:
@@ -81,6 +80,9 @@ class CompareNode(Node):
     def _on_summary(self, message: RolloutMessage) -> None:
         if message.error_code == RolloutMessage.NONE:
             self._collect(self._collector.announce, message)
+
+    def _on_lost(self, why: str) -> None:
+        self.diagnostics.error("rollout", why)
 
     def _on_frame(self, message: RolloutFrame) -> None:
         self._collect(self._collector.add, message)
@@ -101,9 +103,8 @@ class CompareNode(Node):
         for execution in executions:
             self._running.append((execution, self._worker.submit(self._compare, execution)))
         if problems:
-            self.diagnostics.error("execution", "; ".join(problems))
-        else:
-            self.diagnostics.ok("execution", self.watch.state)
+            self.diagnostics.error("comparison", "; ".join(problems))
+        self.diagnostics.ok("execution", self.watch.state)
         if self._running and self._running[0][1].done():
             self._conclude(*self._running.popleft())
 

@@ -53,6 +53,7 @@ class ExecutedPictures:
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         name = f"{self._config.camera}/camera_info"
+        self._camera = None
         try:
             self._camera = calibration(message)
         except WorldModelError as error:
@@ -70,7 +71,9 @@ class ExecutedPictures:
             points = None if depth_image is None else rectified_points(lens, depth(depth_image, self._camera))
             self._watch.see(stamp_ns, lens.camera, rgb, points)
         except WorldModelError as error:
-            self._diagnostics.error(f"{self._config.camera}/{self._config.image_topic}", str(error))
+            self._diagnostics.error("pictures", str(error))
+        else:
+            self._diagnostics.ok("pictures", "usable")
 
     def _rectification(self, camera: Camera) -> Rectification:
         if self._lens is None or self._lens[0] != camera:

@@ -15,7 +15,7 @@ from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
 
 from k4d_kinematics.errors import JointStateError, KinematicsError
 from k4d_kinematics.robot_configuration import ConfiguredRobot, configured_robot, described_robot
-from k4d_kinematics.ros.camera_output import image_qos, summary_qos
+from k4d_kinematics.ros.camera_output import frames_qos, summaries_qos, summary_qos
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_kinematics.ros.parameters import declare_parameters
 from k4d_kinematics.ros.running import run_node
@@ -25,7 +25,6 @@ from k4d_world_model.ros.plan_gate import PlanGate
 from k4d_world_model.ros.plan_gate_config import PlanGateNodeConfig
 from k4d_world_model.ros.previewed_plan import ReceivedPlan, contact_messages
 from k4d_world_model.ros.rollout_messages import rollout_from_messages
-from k4d_world_model.ros.rollout_output import summaries_qos
 from k4d_world_model.ros.sequence_collector import SequenceCollector
 
 # Only the newest plan and the newest joint state count.
@@ -39,7 +38,7 @@ class PlanGateNode(Node):
         super().__init__("k4d_plan_gate_node", **kwargs)
         self.config = declare_parameters(self, PlanGateNodeConfig)
         self.diagnostics = Diagnostics(self)
-        self._collector: SequenceCollector[RolloutMessage, RolloutFrame] = SequenceCollector()
+        self._collector: SequenceCollector[RolloutMessage, RolloutFrame] = SequenceCollector(self._on_lost)
         self._gate: PlanGate | None = None
         self.diagnostics.waiting("joint_states", "no joint state has been received")
         self.diagnostics.waiting("plan", "no plan has been received")
@@ -59,7 +58,7 @@ class PlanGateNode(Node):
         )
         rollout, frames = (f"{self.config.camera}/predicted/{topic}" for topic in ("rollout", "frames"))
         self.create_subscription(RolloutMessage, rollout, self._on_summary, summaries_qos())
-        self.create_subscription(RolloutFrame, frames, self._on_frame, image_qos())
+        self.create_subscription(RolloutFrame, frames, self._on_frame, frames_qos())
         self.create_service(ExecutePlan, "execute_plan", self._on_execute)
 
     def _on_description(self, message: String) -> None:
@@ -104,6 +103,9 @@ class PlanGateNode(Node):
             self._collect(self._collector.announce, message)
         elif self._gate is not None:
             self._gate.predict(message, None)
+
+    def _on_lost(self, why: str) -> None:
+        self.diagnostics.error("rollout", why)
 
     def _on_frame(self, message: RolloutFrame) -> None:
         self._collect(self._collector.add, message)

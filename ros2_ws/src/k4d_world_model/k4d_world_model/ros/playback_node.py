@@ -1,6 +1,7 @@
 """k4d_playback_node: plays a predicted future on one clock: robot joints, pictures, points."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
 from k4d_kinematics.errors import KinematicsError
-from k4d_kinematics.ros.camera_output import image_qos
+from k4d_kinematics.ros.camera_output import frames_qos, summaries_qos
 from k4d_kinematics.ros.conversions import seconds
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_kinematics.ros.parameters import declare_parameters
@@ -23,7 +24,6 @@ from k4d_world_model.ros.playback_config import PlaybackNodeConfig
 from k4d_world_model.ros.playback_stage import PlaybackStage
 from k4d_world_model.ros.player import PREFIX
 from k4d_world_model.ros.rollout_messages import rollout_from_messages
-from k4d_world_model.ros.rollout_output import summaries_qos
 from k4d_world_model.ros.sequence_collector import SequenceCollector
 
 _TICK = 0.005
@@ -54,7 +54,7 @@ class PlaybackNode(Node):
                 self._listen(camera)
 
     def _listen(self, camera: str) -> None:
-        collector = self._collectors[camera] = SequenceCollector()
+        collector = self._collectors[camera] = SequenceCollector(partial(self.stage.refuse, camera))
 
         def on_summary(message: RolloutMessage) -> None:
             if message.error_code == RolloutMessage.NONE:
@@ -65,7 +65,7 @@ class PlaybackNode(Node):
 
         topic = f"{camera}/predicted"
         self.create_subscription(RolloutMessage, f"{topic}/rollout", on_summary, summaries_qos())
-        self.create_subscription(RolloutFrame, f"{topic}/frames", on_frame, image_qos())
+        self.create_subscription(RolloutFrame, f"{topic}/frames", on_frame, frames_qos())
 
     def _collect(self, camera: str, take: Callable[[Any], bool], message: RolloutMessage | RolloutFrame) -> None:
         collector = self._collectors[camera]
@@ -76,7 +76,7 @@ class PlaybackNode(Node):
                 collector.drop()
                 self.stage.load(camera, rollout_from_messages(summary, frames), base_frame, self._now_ns())
         except WorldModelError as error:
-            self.diagnostics.error("rollout", str(error))
+            self.stage.refuse(camera, str(error))
 
     def _on_pause(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success, response.message = _attempt(lambda: self.stage.pause(self._now_ns()))

@@ -25,6 +25,10 @@ class PlaybackStage:
         """Whether there is something to play."""
         return any(player.is_loaded for player in self._players.values())
 
+    def refuse(self, name: str, why: str) -> None:
+        """A rollout that came could not be used; what is loaded stays."""
+        self._players[name].refuse(why)
+
     def load(self, name: str, rollout: Rollout, base_frame: str, now_ns: int) -> None:
         """Begins with another rollout; those beside it begin again, so that all show the same moment."""
         others = [player for other, player in self._players.items() if other != name and player.is_loaded]

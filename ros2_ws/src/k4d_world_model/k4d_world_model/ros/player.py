@@ -5,6 +5,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
+from k4d_kinematics import se3
 from k4d_kinematics.errors import TransformError
 from k4d_kinematics.ros.conversions import time_message
 from k4d_kinematics.ros.diagnostics import Diagnostics
@@ -43,6 +44,10 @@ class Player:
     def duration(self) -> float:
         """Seconds from the first to the last frame, 0 where nothing is loaded."""
         return 0.0 if self._clock is None else self._clock.duration
+
+    def refuse(self, why: str) -> None:
+        """A rollout that came could not be used; what is loaded stays."""
+        self._diagnostics.error(f"{self._label}rollout", why)
 
     def load(self, rollout: Rollout, base_frame: str, now_ns: int) -> None:
         """Begins with another rollout; while playback is paused, only its first frame is shown."""
@@ -113,19 +118,19 @@ class Player:
 
     def _publish(self, index: int, stamp_ns: int) -> None:
         assert self._rollout is not None
-        if self._points_frame:
-            self._place()
-        self._topics.publish(self._rollout, index, stamp_ns)
+        self._topics.publish(self._rollout, index, stamp_ns, self._place())
         joints = self._rollout.joints
         if joints is not None:
             header = Header(stamp=time_message(stamp_ns))
             names, positions = list(joints.joint_names), joints.positions[index].tolist()
             self._joint_states.publish(JointState(header=header, name=names, position=positions))
 
-    def _place(self) -> None:
+    def _place(self) -> se3.Array | None:
         try:
-            self._topics.place(self._base_frame, 0)
+            T_points_base = self._topics.place(self._base_frame, 0)
         except TransformError as error:
             self._diagnostics.error(f"{self._label}points", str(error))
-        else:
+            return None
+        if self._points_frame:
             self._diagnostics.ok(f"{self._label}points", f"in {self._points_frame}")
+        return T_points_base

@@ -28,7 +28,6 @@ class PredictedTopics:
     def __init__(self, node: Node, prefix: str, points_frame: str) -> None:
         self._bridge = CvBridge()
         self._points_frame = points_frame
-        self._T_points_base: se3.Array | None = None
         self._transforms = Buffer() if points_frame else None
         self._listener = TransformListener(self._transforms, node) if self._transforms is not None else None
         overridable = QoSOverridingOptions.with_default_policies()
@@ -44,39 +43,33 @@ class PredictedTopics:
         """Those whose arrival is worth waiting for: Fast DDS acknowledges small messages seconds later."""
         return [self._image, self._points]
 
-    def place(self, base_frame_id: str, stamp_ns: int) -> None:
-        """Looks up where the points of the next frames go, in TF at a stamp, 0 for the newest.
+    def place(self, base_frame_id: str, stamp_ns: int) -> se3.Array | None:
+        """T_points_base (4, 4) in TF at a stamp, 0 for the newest; None where points stay in the camera's frame.
 
-        Raises TransformError as tf2 says; then there will be no points until it succeeds.
+        Raises TransformError as tf2 says.
         """
-        self._T_points_base = None
-        if self._transforms is not None:
-            snapshot = TfSnapshot(self._transforms, stamp_ns)
-            self._T_points_base = snapshot.lookup(self._points_frame, base_frame_id, 0.0)
+        if self._transforms is None:
+            return None
+        return TfSnapshot(self._transforms, stamp_ns).lookup(self._points_frame, base_frame_id, 0.0)
 
-    def publish(self, rollout: Rollout, index: int, stamp_ns: int) -> None:
-        """Publishes a frame, as far as somebody listens."""
+    def publish(self, rollout: Rollout, index: int, stamp_ns: int, T_points_base: se3.Array | None) -> None:
+        """Publishes a frame, as far as somebody listens; no points where their place is not known."""
         header = Header(stamp=time_message(stamp_ns), frame_id=rollout.camera.frame_id)
         if self._image.get_subscription_count():
             self._image.publish(self._bridge.cv2_to_imgmsg(rollout.rgb[index], "rgb8", header=header))
         if self._camera_info.get_subscription_count():
             self._camera_info.publish(camera_message(rollout.camera, header.stamp))
-        if self._points.get_subscription_count() and self._is_placed:
-            points = self._placed(rollout, index)
+        if self._points.get_subscription_count() and (self._transforms is None or T_points_base is not None):
+            points = _placed(rollout, index, T_points_base)
             frame_id = self._points_frame or rollout.camera.frame_id
             self._points.publish(
                 coloured_cloud(points, rollout.rgb[index], Header(stamp=header.stamp, frame_id=frame_id))
             )
 
-    @property
-    def _is_placed(self) -> bool:
-        return self._transforms is None or self._T_points_base is not None
 
-    def _placed(self, rollout: Rollout, index: int) -> NDArray[np.float32]:
-        points_cam = rollout.points[index]
-        if self._T_points_base is None:
-            return points_cam
-        T_points_cam = self._T_points_base @ se3.inverse(rollout.T_cam_base[index])
-        return (
-            se3.transform_points(T_points_cam, points_cam.reshape(-1, 3)).reshape(points_cam.shape).astype(np.float32)
-        )
+def _placed(rollout: Rollout, index: int, T_points_base: se3.Array | None) -> NDArray[np.float32]:
+    points_cam = rollout.points[index]
+    if T_points_base is None:
+        return points_cam
+    T_points_cam = T_points_base @ se3.inverse(rollout.T_cam_base[index])
+    return se3.transform_points(T_points_cam, points_cam.reshape(-1, 3)).reshape(points_cam.shape).astype(np.float32)

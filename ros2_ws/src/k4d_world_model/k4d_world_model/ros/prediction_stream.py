@@ -11,8 +11,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+from k4d_kinematics import se3
 from k4d_kinematics.errors import KinematicsError
-from k4d_kinematics.ros.conversions import duration_message
+from k4d_kinematics.ros.conversions import duration_message, nanoseconds
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_world_model.errors import CanceledError, ConditioningError, RolloutError, WorldModelError
 from k4d_world_model.fitting import fitted
@@ -38,6 +39,7 @@ class _Prediction:
     header: Header = field(default_factory=Header)
     sequence_id: str = ""
     base_frame_id: str = ""
+    T_points_base: se3.Array | None = None  # as in Delivery
     job: PredictionJob | None = None
     delivery: Delivery | None = None
 
@@ -101,6 +103,8 @@ class PredictionStream:
             prediction.sequence_id = observation.summary.sequence_id
             prediction.base_frame_id = observation.frames[0].base_frame_id
             prediction.header = observation.frames[0].header
+            stamp_ns = nanoseconds(prediction.header.stamp)
+            prediction.T_points_base = self._outputs[prediction.camera].place(prediction.base_frame_id, stamp_ns)
             count, expected = len(observation.frames), self._model.frame_shape[0]
             if count != expected:
                 raise ConditioningError(
@@ -126,7 +130,7 @@ class PredictionStream:
             except ConditioningError as error:
                 raise ConditioningError(f"{error}{observation.remark}") from error
 
-        return PredictionJob(predict, is_automatic=prediction.goal is None)
+        return PredictionJob(predict, prediction.camera, is_automatic=prediction.goal is None)
 
     def _wake(self) -> None:
         if self._node.context.ok():
@@ -168,9 +172,19 @@ class PredictionStream:
         text = f"{made.computation_time:.2f} s, metric residual {fit.residual * 1000:.1f} mm{reason}"
         self._diagnostics.ok("prediction", text)
         self._diagnostics.ok("memory", f"at most {made.peak_memory_bytes / 1e6:.0f} MB on {made.device}")
-        prediction.delivery = Delivery(rollout, summary, prediction.base_frame_id, lambda _: self._finish(prediction))
+        self._replace_waiting(prediction.camera)
+        prediction.delivery = Delivery(
+            rollout, summary, prediction.base_frame_id, lambda _: self._finish(prediction), prediction.T_points_base
+        )
         self._outputs[prediction.camera].deliver(prediction.delivery)
         self._timer.reset()
+
+    def _replace_waiting(self, camera: str) -> None:
+        """Gives up what nobody asked for and what still waits for a slow consumer to take the rollout before it."""
+        for older in [found for found in self._predictions if found.camera == camera and found.goal is None]:
+            if older.delivery is not None and not older.delivery.has_begun:
+                self._outputs[camera].withdraw(older.delivery)
+                self._fail(older, CanceledError("a newer prediction came before its frames could be published"))
 
     def _deliver(self) -> None:
         for output in self._outputs.values():

@@ -3,32 +3,22 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from k4d_msgs.msg import Rollout as RolloutMessage
 from k4d_msgs.msg import RolloutFrame
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from k4d_kinematics import se3
 from k4d_kinematics.errors import TransformError
-from k4d_kinematics.ros.camera_output import image_qos
+from k4d_kinematics.ros.camera_output import frames_qos, summaries_qos
 from k4d_kinematics.ros.conversions import nanoseconds
 from k4d_kinematics.ros.diagnostics import Diagnostics
 from k4d_world_model.rollout import Rollout
 from k4d_world_model.ros.predicted_topics import PredictedTopics
 from k4d_world_model.ros.rollout_messages import frame_message
-
-# Summaries that a busy consumer may have yet to take; late ones get them, too.
-_SUMMARIES = 10
-
-
-def summaries_qos() -> QoSProfile:
-    """Several are kept, since that of a failure may follow at once on that of a rollout, whose frames need it."""
-    return QoSProfile(
-        depth=_SUMMARIES, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-    )
 
 
 @dataclass(eq=False)
@@ -39,9 +29,15 @@ class Delivery:
     summary: RolloutMessage
     base_frame_id: str
     on_done: Callable[["Delivery"], None]
+    T_points_base: se3.Array | None = None  # of predicted/points, where that was known when the prediction began
     index: int = 0
     lost: bool = False
-    sent_at: float = field(default_factory=time.monotonic)
+    sent_at: float | None = None  # seconds of the monotonic clock; when its turn came, at first
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its turn has come."""
+        return self.sent_at is not None
 
 
 class RolloutOutput:
@@ -62,7 +58,7 @@ class RolloutOutput:
             RolloutMessage, f"{prefix}/rollout", summaries_qos(), qos_overriding_options=overridable
         )
         self._frames = node.create_publisher(
-            RolloutFrame, f"{prefix}/frames", image_qos(), qos_overriding_options=overridable
+            RolloutFrame, f"{prefix}/frames", frames_qos(), qos_overriding_options=overridable
         )
         self._topics = PredictedTopics(node, prefix, points_frame)
         self._waiting: deque[Delivery] = deque()
@@ -71,6 +67,16 @@ class RolloutOutput:
     def is_idle(self) -> bool:
         """Whether all frames are out."""
         return not self._waiting
+
+    def place(self, base_frame_id: str, stamp_ns: int) -> se3.Array | None:
+        """T_points_base (4, 4) of a delivery to come: its moment may be gone from TF once it is predicted.
+
+        None where it is not known yet, which is looked for again then, or where points stay in the camera's frame.
+        """
+        try:
+            return self._topics.place(base_frame_id, stamp_ns)
+        except TransformError:
+            return None
 
     def tell(self, summary: RolloutMessage) -> None:
         """Publishes the summary of a prediction that did not come about."""
@@ -89,6 +95,8 @@ class RolloutOutput:
         if not self._waiting:
             return
         delivery = self._waiting[0]
+        if delivery.sent_at is None:
+            delivery.sent_at = time.monotonic()
         if not self._arrived():
             if time.monotonic() < delivery.sent_at + self._patience:
                 return
@@ -105,7 +113,7 @@ class RolloutOutput:
     def _report(self, delivery: Delivery) -> None:
         name = f"{self._camera}/predicted"
         if delivery.lost:
-            self._diagnostics.error(name, "a consumer does not take its frames; some were lost")
+            self._diagnostics.error(name, "a consumer does not take its frames; some may be lost")
         else:
             self._diagnostics.ok(name, f"{delivery.summary.frame_count} frames")
 
@@ -122,12 +130,13 @@ class RolloutOutput:
         if self._frames.get_subscription_count():
             self._frames.publish(frame_message(rollout, index, summary, delivery.base_frame_id))
         moment_ns = stamp_ns + nanoseconds(summary.time_from_start[index])
-        self._topics.publish(rollout, index, moment_ns)
+        self._topics.publish(rollout, index, moment_ns, delivery.T_points_base)
 
     def _place(self, delivery: Delivery, stamp_ns: int) -> None:
         name = f"{self._camera}/predicted/points"
         try:
-            self._topics.place(delivery.base_frame_id, stamp_ns)
+            if delivery.T_points_base is None:
+                delivery.T_points_base = self._topics.place(delivery.base_frame_id, stamp_ns)
         except TransformError as error:
             self._diagnostics.error(name, str(error))
         else:

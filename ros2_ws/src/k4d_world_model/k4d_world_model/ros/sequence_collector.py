@@ -1,6 +1,7 @@
 """Sequences whose summary and frames come as single messages, put together."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -35,10 +36,21 @@ class _Collected(Generic[S, F]):
     sequence_id: str
     summary: S | None = None
     frames: dict[int, F] = field(default_factory=dict)
+    is_reported: bool = False
 
     @property
     def is_complete(self) -> bool:
-        return self.summary is not None and len(self.frames) == self.summary.frame_count
+        return self.summary is not None and self.frames.keys() == set(range(self.summary.frame_count))
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its last frame has come."""
+        return self.summary is not None and self.summary.frame_count - 1 in self.frames
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether a frame is missing before one that has come: lost, since they come in order."""
+        return bool(self.frames) and max(self.frames) >= len(self.frames)
 
     @property
     def state(self) -> str:
@@ -47,9 +59,13 @@ class _Collected(Generic[S, F]):
 
 
 class SequenceCollector(Generic[S, F]):
-    """Collects sequences by their id; keeps the newest complete one and the newest one that is on its way."""
+    """Collects sequences by their id; keeps the newest complete one and the newest one that is on its way.
 
-    def __init__(self) -> None:
+    ``on_lost`` is told once of each sequence of which frames were lost; one that merely was broken off is none.
+    """
+
+    def __init__(self, on_lost: Callable[[str], object]) -> None:
+        self._on_lost = on_lost
         self._complete: _Collected[S, F] | None = None
         self._coming: _Collected[S, F] | None = None
         # Late frames of a sequence that a newer one replaced must not replace that one in turn.
@@ -73,9 +89,11 @@ class SequenceCollector(Generic[S, F]):
         if collected is None or collected.summary is not None:
             return False
         collected.summary = summary
-        for index in [index for index in collected.frames if index >= summary.frame_count]:
+        strange = [index for index in collected.frames if index >= summary.frame_count]
+        for index in strange:
             del collected.frames[index]
-            raise _out_of_range(summary, index)
+        if strange:
+            raise _out_of_range(summary, max(strange))
         return self._settle(collected)
 
     def add(self, frame: F) -> bool:
@@ -123,15 +141,24 @@ class SequenceCollector(Generic[S, F]):
             return None
         if self._coming is not None:
             self._superseded.append(self._coming.sequence_id)
+            if self._coming.has_gap:
+                self._report(self._coming)
         self._coming = _Collected(sequence_id)
         return self._coming
 
     def _settle(self, collected: _Collected[S, F]) -> bool:
         if not collected.is_complete:
+            if collected.has_ended:
+                self._report(collected)
             return False
         self.drop()
         self._complete, self._coming = collected, None
         return True
+
+    def _report(self, collected: _Collected[S, F]) -> None:
+        if not collected.is_reported:
+            collected.is_reported = True
+            self._on_lost(f"{collected.state} have come, others were lost on the way")
 
 
 def _out_of_range(summary: Summary, index: int) -> ConditioningError:

@@ -23,9 +23,14 @@ class StampedHistory(Generic[Message]):
         self._nearest: dict[int, tuple[int, Message] | None] = {}
 
     def add(self, stamp_ns: int, message: Message) -> None:
-        """Takes a message; one that lies before the newest by more than the history's span starts it anew."""
+        """Takes a message, in place of the newest where their stamps are one: a paused clock, a driver without stamps.
+
+        One that lies before the newest by more than the history's span starts it anew.
+        """
         if self._recent and stamp_ns < self._recent[-1][0] - self._span_ns:
             self._recent.clear()
+        if self._recent and stamp_ns == self._recent[-1][0]:
+            self._recent.pop()
         self._recent.append((stamp_ns, message))
         while self._recent[0][0] < stamp_ns - self._span_ns:
             self._recent.popleft()

@@ -65,15 +65,22 @@ def wait_until(is_done, limit=20.0):
     return is_done()
 
 
-def is_left(name):
-    return Path("/dev/shm", name).exists()
+def segments_of_all_but(pids):
+    return mapped_segments(int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) not in pids)
 
 
 def segments_that_must_go(pids):
-    """The segments that only these processes have mapped, by name; waits until each process has some."""
+    """The segments that only these processes have mapped; waits until each process has some."""
     assert wait_until(lambda: all(mapped_segments([pid]) for pid in pids))
-    others = mapped_segments(int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) not in pids)
-    return [name for name, _ in mapped_segments(pids) - others]
+    return mapped_segments(pids) - segments_of_all_but(pids)
+
+
+def left_of(segments):
+    """Files of these segments that are there and that nobody uses: other processes take ports that have become free."""
+    unused = segments - segments_of_all_but([])
+    same = [name for name, inode in unused if shared_memory._inode(name) in (inode, None)]
+    files = [file for name in same for file in (name, f"{name}_el", f"sem.{name}_mutex")]
+    return [file for file in files if Path("/dev/shm", file).exists()]
 
 
 def test_output_is_prefixed_and_a_clean_end_is_zero(launches):
@@ -138,7 +145,7 @@ def test_an_interrupt_leaves_no_process_and_no_shared_memory(launches, number, c
     assert process.returncode == code
     assert output.count("finished cleanly") == 2
     assert not living_groups(pids)
-    assert not [name for name in segments if is_left(name)]
+    assert wait_until(lambda: not left_of(segments)), left_of(segments)
 
 
 def test_a_killed_child_leaves_no_shared_memory(launches):
@@ -151,7 +158,7 @@ def test_a_killed_child_leaves_no_shared_memory(launches):
     assert process.returncode == 137
     assert "k4d_robot_state_publisher-1 died with exit code 137" in output
     assert not living_groups(pids)
-    assert not [name for name in segments if is_left(name) or is_left(f"{name}_el") or is_left(f"sem.{name}_mutex")]
+    assert wait_until(lambda: not left_of(segments)), left_of(segments)
 
 
 def test_children_that_do_not_listen_are_killed(launches, tmp_path):
@@ -179,7 +186,7 @@ def test_nothing_outlives_a_launcher_that_is_killed(launches, tmp_path):
     process.kill()
     process.wait()
     assert wait_until(lambda: not living_groups(pids))
-    assert wait_until(lambda: not [name for name in segments if is_left(name)])
+    assert wait_until(lambda: not left_of(segments)), left_of(segments)
     process.stdout.close()
 
 

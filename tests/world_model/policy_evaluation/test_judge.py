@@ -89,6 +89,11 @@ def test_what_is_not_seen_is_not_done(gantry: ConfiguredRobot) -> None:
     assert vanished.reason == "the object is not seen at last"
 
 
+def test_what_stood_on_the_target_and_is_gone_at_last_is_not_done(gantry: ConfiguredRobot) -> None:
+    placed = film(gantry, [*carried_to(AT_GOAL), [OTHER]], [*TOOLS, AWAY])
+    assert judge(placed, GOAL, gantry).reason == "the object is not seen at last"
+
+
 def test_a_thing_that_was_hidden_at_first_may_be_seen_at_last(gantry: ConfiguredRobot) -> None:
     scenes = [[OTHER], *carried_to(AT_GOAL)[1:]]
     verdict = judge(film(gantry, scenes, TOOLS), GOAL, gantry)

@@ -15,7 +15,7 @@ from k4d_world_model.whole_files import write_whole
 
 PROTOCOL = "protocol.json"
 # Raise it whenever worlds, judge or policies change what a run gives.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class ImaginedWorld:
             first_points=start.points_cam,
             joints=joints,
             robot_sha256=robot.robot.sha256,
+            instruction=start.task,
             tool=tool_path(robot.robot, robot.tool_link, joints.positions) if robot.tool_link else None,
         )
         return model.predict(conditioning, seed=self._seed)

@@ -30,8 +30,6 @@ _STANDS = 0.03
 _STAYS = 0.025
 # How much a thing must look like another to be taken for it, at least: what has lost its colour looks like none.
 _ANOTHER = 0.5
-# Of the last frames, in how many a hidden object is looked for.
-_LAST = 3
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,8 @@ def judge(footage: Footage, goal: Goal, robot: ConfiguredRobot) -> Verdict:
     The object is what stands there in the first frame, if it is seen. Later it is what stands where nothing else stood,
     of several things the one that is most like it in height and hue: pictures may be predicted worse than points. What
     is more like another thing that no longer stands where it stood is that thing, pushed aside. The object must be seen
-    at last within the goal's tolerance of the target, at the height at which it would stand there, the tool away from
-    it. What the camera does not see at last counts as not done.
+    in the last frame within the goal's tolerance of the target, at the height at which it would stand there, the tool
+    away from it. What the camera does not see then counts as not done.
     """
     views = list(_views(footage, robot))
     tools = tool_path(robot.robot, robot.tool_link, footage.joints.positions).T_base_tool[:, :3, 3]
@@ -70,38 +68,37 @@ def judge(footage: Footage, goal: Goal, robot: ConfiguredRobot) -> Verdict:
     first = _nearest(at_first, goal)
     colour = None if first is None else _colour(views[0], first)
     others = [_Other(thing.centre[:2], _colour(views[0], thing)) for thing in at_first if thing is not first]
-    things = [first, *(_thing_again(view, others, colour, goal) for view in views[1:])]
-    last = next((thing for thing in things[: -_LAST - 1 : -1] if thing is not None), None)
-    if last is None:
-        nan = float("nan")
-        return Verdict(False, False, nan, nan, nan, nan, False, False, "the object is not seen at last")
+    last = first if len(views) == 1 else _thing_again(views[-1], others, colour, goal)
     at_tool = [_at_tool(view, tool, colour, goal) for view, tool in zip(views, tools, strict=True)]
-    is_held = things[-1] is None and at_tool[-1].lift > _STANDS
+    if last is None:
+        return _unseen(at_tool)
     start = np.array(goal.object_base) if first is None else first.centre
-    return _conclude(start, last, goal, tools[-1], at_tool, is_held=is_held)
+    return _conclude(start, last, goal, tools[-1], at_tool)
 
 
-def _conclude(
-    start: Array, last: SceneObject, goal: Goal, tool: Array, at_tool: list["_AtTool"], *, is_held: bool
-) -> Verdict:
+def _unseen(at_tool: list["_AtTool"]) -> Verdict:
+    """The verdict on an object that stands nowhere at last as far as the camera sees."""
+    nan, lift = float("nan"), at_tool[-1].lift
+    hangs = f"the object hangs at the tool, {lift:.3f} m higher than it stood"
+    reason = hangs if lift > _STANDS else "the object is not seen at last"
+    return Verdict(False, False, nan, nan, _highest(at_tool), _nearest_contact(at_tool), False, False, reason)
+
+
+def _conclude(start: Array, last: SceneObject, goal: Goal, tool: Array, at_tool: list["_AtTool"]) -> Verdict:
     """The verdict on an object that was seen at last; ``start`` (3,) is where it stood, ``tool`` (3,) ends."""
     distance = float(np.linalg.norm(last.centre[:2] - np.array(goal.target_base[:2])))
     height = float(last.centre[2] + last.height / 2 - goal.height - goal.target_base[2])
     away = float(np.linalg.norm(last.centre - tool))
-    standing, released = not is_held and abs(height) <= _STANDS, not is_held and away > _TOUCHES
+    standing, released = abs(height) <= _STANDS, away > _TOUCHES
     reasons = []
     if distance > goal.tolerance:
         reasons.append(f"object from the target's middle: {distance:.3f} m, at most {goal.tolerance:.3f} m is valid")
-    if is_held:
-        reasons.append(f"the object hangs at the tool, {at_tool[-1].lift:.3f} m higher than it stood")
-    elif not standing:
+    if not standing:
         reasons.append(f"the object's top is {height:+.3f} m from where it would be")
     elif not released:
         reasons.append(f"the tool is {away:.3f} m from the object's middle, more than {_TOUCHES:.3f} m is valid")
     displacement = float(np.linalg.norm(last.centre[:2] - start[:2]))
-    lift = max(part.lift for part in at_tool)
-    contact = min((part.distance for part in at_tool if not np.isnan(part.distance)), default=float("nan"))
-    reason = "; ".join(reasons) or "done"
+    lift, contact, reason = _highest(at_tool), _nearest_contact(at_tool), "; ".join(reasons) or "done"
     return Verdict(not reasons, True, distance, displacement, lift, contact, standing, released, reason)
 
 
@@ -160,6 +157,14 @@ class _AtTool(NamedTuple):
 
     lift: float
     distance: float
+
+
+def _highest(at_tool: list[_AtTool]) -> float:
+    return max(part.lift for part in at_tool)
+
+
+def _nearest_contact(at_tool: list[_AtTool]) -> float:
+    return min((part.distance for part in at_tool if not np.isnan(part.distance)), default=float("nan"))
 
 
 def _at_tool(view: TableView, tool: Array, colour: Array | None, goal: Goal) -> _AtTool:

@@ -1,12 +1,9 @@
 """The gate as an operator meets it: over real DDS, with plans, predictions, joint states and a robot that may move."""
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
-import pytest
-import rclpy
 from k4d_msgs.msg import Rollout as RolloutMessage
 from k4d_msgs.srv import ExecutePlan
 from moveit_msgs.msg import DisplayTrajectory, RobotState, RobotTrajectory
@@ -14,25 +11,9 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from .gate_graph import Graph, plan
-from .press import JOINT, press, pressed
+from .press import JOINT, pressed
 
 DOWN, HIGH = [0.0, 0.2, 0.3], [0.0, 0.1, 0.05]
-
-
-@pytest.fixture
-def make_graph(tmp_path: Path) -> Iterator[Callable[..., Graph]]:
-    rclpy.init()
-    graphs: list[Graph] = []
-
-    def make(command_topic: str = "arm/joint_trajectory", joint_state_age: float = 60.0) -> Graph:
-        graphs.append(Graph(*press(tmp_path), command_topic, joint_state_age))
-        return graphs[-1]
-
-    yield make
-    for graph in graphs:
-        graph.node.close()
-        graph.executor.shutdown()
-    rclpy.try_shutdown()
 
 
 def test_a_plan_without_concerns_is_sent_on_once(make_graph: Callable[..., Graph]) -> None:

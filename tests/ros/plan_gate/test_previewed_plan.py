@@ -111,20 +111,23 @@ def test_refuses_joints_that_no_prediction_shows_and_plans_that_are_too_large() 
 
 def test_what_is_unknown_is_a_concern() -> None:
     config = PlanGateNodeConfig()
-    summary = RolloutMessage(metric=True, metric_residual=0.002, frame_count=7)
+    summary = RolloutMessage(metric=True, metric_residual=0.002, frame_count=7, robot_sha256="cd")
     assert concerns(summary, Assessment((), 0.2, ()), config) == []
     (blind,) = concerns(summary, Assessment((), 0.2, (), blind=3), config)
     assert blind == "3 of 7 predicted frames show nothing but the robot"
     (unseen,) = concerns(summary, Assessment((), np.inf, ()), config)
     assert "no moving link but the tool's" in unseen
-    (unknown,) = concerns(RolloutMessage(metric=True, metric_residual=float("nan")), Assessment((), 0.2, ()), config)
-    assert "nan mm off" in unknown
-    (unfitted,) = concerns(RolloutMessage(metric=False), Assessment((), 0.2, ()), config)
+    unknown = RolloutMessage(metric=True, metric_residual=float("nan"))
+    assert [text.split(",")[0] for text in concerns(unknown, Assessment((), 0.2, ()), config)] == [
+        "the prediction does not say of which robot it is",
+        "predicted robot points are nan mm off",
+    ]
+    (unfitted,) = concerns(RolloutMessage(metric=False, robot_sha256="cd"), Assessment((), 0.2, ()), config)
     assert "no metres" in unfitted
 
 
 def test_what_is_near_is_a_concern_unless_it_is_the_tool() -> None:
-    summary = RolloutMessage(metric=True, metric_residual=0.002)
+    summary = RolloutMessage(metric=True, metric_residual=0.002, robot_sha256="cd")
     arm, hand = (
         Contact(link, (0.5, 1.0), np.array([1.0, 2.0, 3.0]), 0.004, link == "hand") for link in ("arm", "hand")
     )

@@ -20,6 +20,8 @@ SMALLEST_DISTANCE = 0.005
 _CELLS = (0.064, 0.016)
 # A body counts as solid from two voxels below its surface on; so far, samples of the surface are near enough.
 _VOXELS_A_DISTANCE = 3.0
+# What a link may take at most: a box of 2 x 2 x 0.8 m at 1 cm has 86 million voxels, a gigabyte and some seconds.
+_MOST_SAMPLES, _MOST_VOXELS = 5_000_000, 60_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class RobotBody:
     """The links of a robot that have a surface, prepared for looking at distances from ``distance`` metres on.
 
     No place of the surface is farther than a quarter of ``distance`` from its nearest sample. Raises AssessmentError
-    for a distance below 5 mm.
+    for a distance below 5 mm, and naming a link that is too large for it.
     """
 
     def __init__(self, robot: Robot, surface: RobotSurface, distance: float) -> None:
@@ -60,6 +62,7 @@ class RobotBody:
         corners = surface.parts.corners.reshape(3, 3, -1).transpose(2, 0, 1)  # (N, corner, 3)
         for index in np.unique(surface.triangle_link).tolist():
             own = corners[surface.triangle_link == index].astype(np.float64)
+            _check_size(surface.link_names[index], own, spacing, distance)
             samples[robot.link_index(surface.link_names[index])] = _covered(own, spacing)
         self._levels = _nested(samples)
         self._solids = {link: _solid(points, distance) for link, points in samples.items()}
@@ -112,10 +115,26 @@ class RobotBody:
                 gaps[link], places[link] = 0.0, within[held[0]]
 
 
+def _check_size(link: str, corners: Array, spacing: float, distance: float) -> None:
+    size = np.ptp(corners.reshape(-1, 3), axis=0)
+    parts = _parts(corners, spacing)
+    samples, voxels = float(((parts + 1) * (parts + 2) / 2).sum()), float((size / distance * _VOXELS_A_DISTANCE).prod())
+    if samples > _MOST_SAMPLES or voxels > _MOST_VOXELS:
+        raise AssessmentError(
+            f"link {link} of {size[0]:.2f} x {size[1]:.2f} x {size[2]:.2f} m is too large to be looked at from "
+            f"{distance:g} m on: are its meshes in metres? Else give a larger contact_distance"
+        )
+
+
+def _parts(corners: Array, spacing: float) -> Array:
+    """Into how many parts (n,) the sides of triangles (n, 3, 3) are cut."""
+    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=-1).max(axis=1)
+    return np.asarray(np.maximum(np.ceil(longest / spacing), 1.0))
+
+
 def _covered(corners: Array, spacing: float) -> Array:
     """Points (N, 3) on triangles (n, 3, 3), none of whose places is farther than spacing / sqrt(3) from its nearest."""
-    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=-1).max(axis=1)
-    parts = np.maximum(np.ceil(longest / spacing), 1.0).astype(np.intp)
+    parts = _parts(corners, spacing).astype(np.intp)
     found = []
     for count in np.unique(parts).tolist():
         i, j = (axis.ravel() for axis in np.meshgrid(np.arange(count + 1), np.arange(count + 1), indexing="ij"))

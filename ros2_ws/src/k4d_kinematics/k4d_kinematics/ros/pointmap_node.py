@@ -74,7 +74,8 @@ class PointmapNode(Node):
             self.create_subscription(plan.message_type, plan.name, partial(self._on_plan, plan), PLAN_QOS)
 
     def _on_description(self, message: String) -> None:
-        if message.data == self._description:
+        if message.data == self._description and self.live is not None:
+            self.diagnostics.ok("robot", self._robot_text)
             return
         try:
             self._use(
@@ -96,7 +97,8 @@ class PointmapNode(Node):
         if self.live is not None:
             self.live.close()
         self.live = LiveRobot(self, configured, self.outputs, self.transforms, self.diagnostics, self.config)
-        self.diagnostics.ok("robot", f"{configured.robot.name}: {configured.surface.triangle_count} triangles")
+        self._robot_text = f"{configured.robot.name}: {configured.surface.triangle_count} triangles"
+        self.diagnostics.ok("robot", self._robot_text)
 
     def _on_joint_state(self, message: JointState) -> None:
         if self.live is None:

@@ -35,13 +35,16 @@ class TfSnapshot:
 def mount_link(buffer: Buffer, robot: Robot, camera_frame: str, frame_prefix: str = "") -> str:
     """The robot link that a camera rides on: the nearest ancestor of its frame in the tf tree, else the root link.
 
-    Raises TransformError when tf2 does not know the camera's frame yet.
+    Raises TransformError when tf2 does not know the camera's frame yet, or its frames turn in a circle.
     """
     parents = {frame: entry["parent"] for frame, entry in (yaml.safe_load(buffer.all_frames_as_yaml()) or {}).items()}
     if camera_frame not in parents:
         raise TransformError(f"tf2 does not know the parent of the camera's frame {camera_frame!r}")
     links = {frame_prefix + name: name for name in robot.link_names}
-    frame = camera_frame
+    frame, way = camera_frame, [camera_frame]
     while frame not in links and frame in parents:
         frame = parents[frame]
+        if frame in way:
+            raise TransformError(f"the frames that tf2 knows turn in a circle: {' -> '.join([*way, frame])}")
+        way.append(frame)
     return links.get(frame, robot.link_names[0])

@@ -53,6 +53,7 @@ class PlanGate:
         self._summary: RolloutMessage | None = None
         self._rollout: Rollout | None = None  # None for a prediction that failed
         self._assessment: Future[Assessment] | None = None  # None unless the rollout shows the plan
+        self._sent_ns = 0  # when the last plan was sent on
         self._worker = ThreadPoolExecutor(1)
         self._body = self._worker.submit(RobotBody, configured.robot, configured.surface, config.contact_distance)
 
@@ -85,8 +86,20 @@ class PlanGate:
             self._assessment.cancel()
             self._assessment = None
         plan, rollout = self._plan, self._rollout
+        if self._another_robot():
+            return
         if plan is not None and rollout is not None and plan.is_shown_by(rollout, self._config.start_tolerance):
             self._assessment = self._worker.submit(self._assess, plan, rollout)
+
+    def _another_robot(self) -> str:
+        """Why the newest prediction is not of this gate's robot, empty where it is or does not say."""
+        shown = "" if self._rollout is None else self._rollout.provenance.robot_sha256
+        if shown in ("", self.robot.sha256):
+            return ""
+        return (
+            f"the prediction is of another robot (sha256 {shown[:12]}) than this gate's {self.robot.name} "
+            f"({self.robot.sha256[:12]}): give both nodes the same robot YAML or robot_description"
+        )
 
     def _assess(self, plan: ReceivedPlan, rollout: Rollout) -> Assessment:
         distance = self._config.contact_distance
@@ -99,9 +112,13 @@ class PlanGate:
                 _Codes.NOT_PREDICTED, "there is no plan: none has come, or it was not usable, or it was sent on"
             )
         if self._summary is None:
-            raise RefusedPlanError(_Codes.NOT_PREDICTED, "nothing has been predicted yet")
+            raise RefusedPlanError(
+                _Codes.NOT_PREDICTED, "nothing has been predicted yet, or not since the last plan was sent on"
+            )
         if self._rollout is None:
             raise RefusedPlanError(_Codes.NOT_PREDICTED, f"the prediction failed: {self._summary.error_string}")
+        if another := self._another_robot():
+            raise RefusedPlanError(_Codes.NOT_PREDICTED, another)
         if self._assessment is None:
             raise RefusedPlanError(
                 _Codes.NOT_PREDICTED, "the newest prediction is not of the newest plan; wait for its own"
@@ -112,7 +129,7 @@ class PlanGate:
             )
         try:
             assessment = self._assessment.result()
-        except (WorldModelError, KinematicsError) as error:
+        except (WorldModelError, KinematicsError, MemoryError) as error:
             raise RefusedPlanError(_Codes.NOT_PREDICTED, str(error)) from error
         return Judged(self._plan, self._summary, assessment, concerns(self._summary, assessment, self._config))
 
@@ -132,7 +149,10 @@ class PlanGate:
 
     def lateness(self, summary: RolloutMessage, now_ns: int) -> str:
         """Why a prediction's observation is too old at ``now_ns`` to send its plan on, empty where it is not."""
-        age, most = (now_ns - nanoseconds(summary.header.stamp)) * 1e-9, self._config.observation_age
+        stamp_ns, most = nanoseconds(summary.header.stamp), self._config.observation_age
+        age = (now_ns - stamp_ns) * 1e-9
+        if stamp_ns <= self._sent_ns <= now_ns:
+            return "the observation is from before the last plan was sent on, which may have changed the scene"
         if 0.0 <= age <= most:
             return ""
         return f"the observation is {age:.1f} s old; at most {most:.1f} s count (observation_age)"
@@ -155,9 +175,10 @@ class PlanGate:
                 f"{joint} is {gap:.4f} from the plan's start, more than {config.start_tolerance:g} (rad, m)",
             )
 
-    def release(self, judged: Judged) -> JointTrajectoryMessage:
-        """The command of a judged plan, which is then no longer there: it is sent on once."""
-        self._plan = None
+    def release(self, judged: Judged, now_ns: int) -> JointTrajectoryMessage:
+        """The command of a judged plan, which is sent on once, at ``now_ns``; plan and prediction are then gone."""
+        self._plan = self._summary = self._rollout = None
+        self._sent_ns = now_ns
         self._look()
         return judged.plan.command
 

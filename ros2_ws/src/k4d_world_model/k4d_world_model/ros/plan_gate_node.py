@@ -63,6 +63,7 @@ class PlanGateNode(Node):
 
     def _on_description(self, message: String) -> None:
         if self._gate is not None and self._gate.robot.urdf == message.data:
+            self.diagnostics.ok("robot", self._gate.robot.name)
             return
         try:
             self._use(
@@ -72,6 +73,9 @@ class PlanGateNode(Node):
                 )
             )  # fmt: skip
         except KinematicsError as error:
+            # The robot may have become another one: nothing is judged by the description before.
+            self.close()
+            self._gate = None
             self.diagnostics.error("robot", str(error))
 
     def _use(self, configured: ConfiguredRobot) -> None:
@@ -101,7 +105,9 @@ class PlanGateNode(Node):
     def _on_summary(self, message: RolloutMessage) -> None:
         if message.error_code == RolloutMessage.NONE:
             self._collect(self._collector.announce, message)
-        elif self._gate is not None:
+            return
+        self.diagnostics.error("rollout", f"a prediction failed: {message.error_string}")
+        if self._gate is not None:
             self._gate.predict(message, None)
 
     def _on_lost(self, why: str) -> None:
@@ -112,15 +118,17 @@ class PlanGateNode(Node):
 
     def _collect(self, take: Any, message: Any) -> None:
         try:
-            if take(message) and self._gate is not None:
+            if take(message):
                 summary, frames = self._collector.take()
                 self._collector.drop()
+                if self._gate is None:
+                    raise RefusedPlanError(ExecutePlan.Request.NOT_PREDICTED, "it came before any robot_description")
                 self._gate.predict(summary, rollout_from_messages(summary, frames))
                 late = self._gate.lateness(summary, self.get_clock().now().nanoseconds)
                 if late:
                     raise RefusedPlanError(ExecutePlan.Request.TOO_OLD, f"it came too late to send its plan on: {late}")
                 self.diagnostics.ok("rollout", f"{summary.frame_count} frames of {summary.model_name}")
-        except WorldModelError as error:
+        except (WorldModelError, KinematicsError) as error:
             self.diagnostics.error("rollout", str(error))
 
     def _on_execute(self, request: ExecutePlan.Request, response: ExecutePlan.Response) -> ExecutePlan.Response:
@@ -133,8 +141,9 @@ class PlanGateNode(Node):
             response.contacts, response.clearance = contact_messages(judged.assessment), judged.assessment.clearance
             response.concerns = judged.concerns
             if request.sequence_id:
-                self._gate.check(judged, request, self.get_clock().now().nanoseconds)
-                self._command.send(partial(self._gate.release, judged))
+                now_ns = self.get_clock().now().nanoseconds
+                self._gate.check(judged, request, now_ns)
+                self._command.send(partial(self._gate.release, judged, now_ns))
                 self.get_logger().info(f"the plan that rollout {request.sequence_id} shows was sent on")
                 response.executed = True
         except RefusedPlanError as error:

@@ -28,7 +28,11 @@ _PARTS = 4
 
 @dataclass(frozen=True, eq=False)
 class ReceivedPlan:
-    """A plan of the whole robot and the command that carries it out, which starts when it is sent."""
+    """A plan of the whole robot and the command that carries it out, which starts when it is sent.
+
+    The command holds what is looked at, positions, velocities and times, and no accelerations or efforts, by which a
+    controller would take another way.
+    """
 
     trajectory: JointTrajectory
     command: JointTrajectoryMessage
@@ -44,7 +48,7 @@ class ReceivedPlan:
         check_plan_size(len(message.points), max_points)
         _check_joints(message.joint_names, robot)
         trajectory = complete(trajectory_from_message(message), robot, positions)
-        return cls(trajectory, JointTrajectoryMessage(joint_names=message.joint_names, points=message.points))
+        return cls(trajectory, _command(trajectory.reorder(list(message.joint_names))))
 
     @classmethod
     def of_display(cls, message: Any, robot: Robot, positions: NDArray[np.float64], max_points: int) -> "ReceivedPlan":
@@ -54,9 +58,6 @@ class ReceivedPlan:
         named = {name for part in message.trajectory for name in part.joint_trajectory.joint_names}
         _check_joints(named, robot)
         trajectory = displayed_trajectory(message, robot, positions)
-        if len(message.trajectory) == 1:
-            part = message.trajectory[0].joint_trajectory
-            return cls(trajectory, JointTrajectoryMessage(joint_names=part.joint_names, points=part.points))
         return cls(trajectory, _command(trajectory.reorder([name for name in robot.joint_names if name in named])))
 
     def is_shown_by(self, rollout: Rollout, start_tolerance: float) -> bool:
@@ -109,6 +110,8 @@ def _check_joints(names: Iterable[str], robot: Robot) -> None:
 def concerns(summary: RolloutMessage, assessment: Assessment, config: PlanGateNodeConfig) -> list[str]:
     """What speaks against a plan, in words."""
     found = []
+    if not summary.robot_sha256:
+        found.append("the prediction does not say of which robot it is")
     if not summary.metric:
         found.append("the prediction has no metres: its points could not be fitted to the robot")
     elif not summary.metric_residual <= config.metric_residual:

@@ -113,3 +113,18 @@ def test_the_newest_may_be_asked_from_another_thread(arm: Robot) -> None:
 def test_needs_a_horizon(arm: Robot) -> None:
     with pytest.raises(JointStateError, match="> 0 ns, got 0"):
         JointBuffer(arm, 0)
+
+
+def test_a_continuous_joint_goes_the_short_way_round() -> None:
+    robot = Robot.from_urdf(
+        """<robot name="r"><link name="a"/><link name="b"/><link name="c"/>
+        <joint name="turn" type="continuous"><parent link="a"/><child link="b"/></joint>
+        <joint name="bend" type="revolute"><parent link="b"/><child link="c"/>
+          <limit lower="-4" upper="4" effort="1" velocity="1"/></joint></robot>"""
+    )
+    buffer = JointBuffer(robot, horizon_ns=1_000_000_000)
+    for stamp_ns, position in ((EPOCH_NS, 3.13), (EPOCH_NS + 10, -3.13)):
+        buffer.add(stamp_ns, robot.joint_names, [position, position])
+    at_half = dict(zip(robot.joint_names, buffer.at(EPOCH_NS + 5), strict=True))
+    assert abs(at_half["turn"]) == pytest.approx(np.pi)
+    assert at_half["bend"] == pytest.approx(0.0)

@@ -110,3 +110,16 @@ def test_rates_out_of_range_are_refused(rate: float) -> None:
     with pytest.raises(PlaybackError):
         clock.set_rate(rate, 6 * MS)
     assert [index for index, _ in clock.due(55 * MS)] == [0, 1]
+
+
+def test_what_passes_between_the_end_and_the_wish_to_repeat_counts_for_nothing() -> None:
+    clock = playing()
+    clock.due(10**6 * MS)
+    assert not clock.is_running
+    clock.is_looping = True
+    assert clock.is_running
+    hour_later = (10**6 + 3_600_000) * MS
+    assert clock.due(hour_later) == []
+    came = clock.due(hour_later + ROUND_MS * MS)
+    assert [index for index, _ in came] == list(range(len(came)))
+    assert 1 <= len(came) <= len(TIMES)

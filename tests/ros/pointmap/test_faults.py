@@ -14,7 +14,8 @@ from k4d_kinematics.robot_configuration import ConfiguredRobot
 from k4d_kinematics.ros import pointmap_node
 from k4d_kinematics.ros.conversions import camera_message, time_message
 
-from .conftest import FRONT, IMAGES, START_NS, WRIST, Graph, joint_state
+from .conftest import FRONT, IMAGES, PLAN, START_NS, WRIST, Graph, joint_state, stamped
+from .plan_messages import simple_plan
 
 STEP_NS = 20_000_000
 ERROR, WARN, OK = b"\x02", b"\x01", b"\x00"
@@ -165,3 +166,17 @@ def test_a_clock_that_jumps_back_clears_what_was_known(start: Callable[..., Grap
     graph.look(FRONT, "front", earlier_ns)
     graph.until(lambda: earlier_ns in pointmaps.stamps_ns(), "a pointmap of the earlier time")
     assert graph.status("joint_states").level == OK
+
+
+def test_frames_in_a_circle_are_named_and_the_node_lives(start: Callable[..., Graph], panda: ConfiguredRobot) -> None:
+    graph = start(cameras="[front]")
+    refusals = graph.receive(PLAN["plan/sequence"], "front/robot/plan/sequence")
+    graph._fixed.sendTransform(
+        [stamped("front_link", "front_optical", np.eye(4), 0), stamped("front_optical", "front_link", np.eye(4), 0)]
+    )
+    graph.move(panda.home, START_NS)
+    graph.look(FRONT, "front", START_NS)
+    graph.until(lambda: graph.node.outputs[0]._camera and len(graph.node.live.joints), "camera and joints")
+    graph.publish("planned_trajectory", simple_plan(panda))
+    graph.until(lambda: refusals.messages, "the refusal")
+    assert "front_optical -> front_link -> front_optical" in refusals.messages[0].error_string

@@ -152,6 +152,16 @@ def test_a_wrong_command_is_reported_and_the_robot_holds_still(
     np.testing.assert_allclose(graph.joints().position, before, atol=2e-3)
 
 
+def test_a_command_beyond_all_numbers_ends_without_the_node(graph: Graph) -> None:
+    conditions = graph.node.diagnostics._conditions
+    for speed in (1e308, -1e308):
+        before = sum(condition.errors for condition in conditions.values())
+        graph.command(trajectory(["panda_joint1"], [[0.1]], [1.0], velocities=[speed]))
+        graph.run_for(0.3)
+        assert sum(condition.errors for condition in conditions.values()) > before
+    assert np.isfinite(graph.joints().position).all()
+
+
 def test_the_expert_succeeds_and_a_reset_takes_it_back(graph: Graph) -> None:
     graph.call("reset")
     graph.run_for(0.1)

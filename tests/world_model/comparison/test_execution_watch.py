@@ -159,3 +159,18 @@ def test_a_rollout_that_nothing_was_seen_of_costs_no_other_its_comparison(rollou
     assert execution.frames.frame_count == executed.frame_count
     assert problem.startswith("rollout 'blind': ")
     assert not watch.is_waiting
+
+
+def test_a_driver_that_reports_a_joint_within_a_turn_is_followed_over_its_jump(
+    rollout: Rollout, executed: Episode
+) -> None:
+    turned = replace(rollout, joints=replace(rollout.joints, positions=rollout.joints.positions + np.pi))
+    watch = ExecutionWatch(LIMITS)
+    watch.await_execution(Awaited("one", turned, ns(START)))
+    moments = np.arange(-2.0, 3.0, 0.01)
+    for moment, (turn,) in zip(moments.tolist(), joints(moments).tolist(), strict=True):
+        watch.move(ns(BEGAN + moment), ["turn"], [(turn + 2.0 * np.pi) % (2.0 * np.pi) - np.pi])
+        watch.wants(ns(BEGAN + moment))
+    found, problems = watch.executed()
+    assert not found
+    assert "no picture was kept" in problems[0], "it was recognised"

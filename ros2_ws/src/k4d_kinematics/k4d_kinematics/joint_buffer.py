@@ -68,7 +68,7 @@ class JointBuffer:
         raise JointStateError(f"joint states must come in order of time, got {what}")
 
     def at(self, stamp_ns: int) -> Array:
-        """Positions (J,) at a moment, linear between samples.
+        """Positions (J,) at a moment, linear between samples; continuous joints go the short way round.
 
         Raises JointStateError when the moment lies before the oldest or after the newest sample.
         """
@@ -85,7 +85,9 @@ class JointBuffer:
             return self._positions[after]
         span = self._stamps_ns[after] - self._stamps_ns[after - 1]
         fraction = (stamp_ns - self._stamps_ns[after - 1]) / span
-        return (1.0 - fraction) * self._positions[after - 1] + fraction * self._positions[after]
+        step = self._positions[after] - self._positions[after - 1]
+        turns = np.where(self._robot.is_continuous, np.round(step / (2.0 * np.pi)), 0.0)
+        return self._positions[after - 1] + fraction * (step - 2.0 * np.pi * turns)
 
     @property
     def newest(self) -> Array:

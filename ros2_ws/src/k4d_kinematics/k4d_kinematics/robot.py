@@ -101,6 +101,11 @@ class Robot:
         """Which joints turn (J,); the others slide."""
         return self.tree.is_revolute
 
+    @property
+    def is_continuous(self) -> NDArray[np.bool_]:
+        """Which joints turn without limits (J,): their drivers may report any of the positions a whole turn apart."""
+        return np.asarray(self.is_revolute & np.isneginf(self.lower) & np.isposinf(self.upper))
+
     def link_index(self, name: str) -> int:
         """The index of a link in ``link_names``. Raises RobotModelError naming the valid links."""
         return self.tree.link_index(name)

@@ -101,6 +101,9 @@ class PlaybackClock:
             self._position_ns, self._next = self._round_ns + self._position_ns % self._round_ns, len(self._offsets_ns)
         while self._now_ns is not None:
             if self._next == len(self._offsets_ns):
+                if not self._repeats:
+                    # Nothing asks any more: what passes until it is to repeat counts for nothing.
+                    self._position_ns, self._now_ns = self._offsets_ns[-1], 0
                 if not self._repeats or self._position_ns < self._round_ns:
                     break
                 self._position_ns, self._next = self._position_ns - self._round_ns, 0

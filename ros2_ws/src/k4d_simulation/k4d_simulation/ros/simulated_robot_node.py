@@ -51,7 +51,8 @@ class SimulatedRobotNode(Node):
     def _tick(self) -> None:
         try:
             moved = self.live.advance(self._now_ns())
-        except SimulationError as error:
+        except (SimulationError, KinematicsError) as error:
+            self.live.stop()
             self.diagnostics.error("physics", str(error))
             return
         self.diagnostics.ok("physics", f"along the wall clock, {self.live.lost_ns * 1e-9:.1f} s lost so far")
@@ -79,7 +80,7 @@ class SimulatedRobotNode(Node):
                 self.live.follow(_command(message), start_ns)
             else:
                 self.live.stop()
-        except CommandError as error:
+        except (CommandError, KinematicsError) as error:
             self.diagnostics.error("joint_trajectory", str(error))
         else:
             done = f"following {len(message.points)} points" if message.points else "stopped"

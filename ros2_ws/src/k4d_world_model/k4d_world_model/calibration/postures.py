@@ -38,5 +38,4 @@ def joint_speeds(joints: JointSamples, robot: ConfiguredRobot, stamps_ns: Stamps
 
 def _turning(robot: ConfiguredRobot) -> tuple[str, ...]:
     model = robot.robot
-    turns = model.is_revolute & np.isneginf(model.lower) & np.isposinf(model.upper)
-    return tuple(name for name, turning in zip(model.joint_names, turns, strict=True) if turning)
+    return tuple(name for name, turning in zip(model.joint_names, model.is_continuous, strict=True) if turning)

@@ -191,7 +191,8 @@ class ExecutionWatch:
         plan = awaited.rollout.joints
         assert plan is not None
         try:
-            joints = self._joints.sampled(plan.joint_names, STEP)
+            # No joint turns by half between two states: drivers that report a joint within a turn jump by one.
+            joints = self._joints.sampled(plan.joint_names, STEP, continuous=plan.joint_names)
             how = following(plan, joints, earliest=awaited.stamp_ns / 1e9)
         except (RejectedEpisodeError, ComparisonError) as error:
             self._why = str(error)
@@ -221,7 +222,7 @@ class ExecutionWatch:
             EpisodeInfo("executed", "live"), np.stack([one.rgb for one in seen]), times, camera=self._camera,
             T_world_cam=se3.inverse(T_cam_base), T_world_base=np.eye(4),
             scene_points=points_of_depth(self._camera, np.stack(depths)) if has_depth else None,
-            joints=JointTrajectory(names, times, self._joints.positions(names, stamps_ns)),
+            joints=JointTrajectory(names, times, self._joints.positions(names, stamps_ns, continuous=names)),
         )  # fmt: skip
 
     def _advance(self, stream: Literal["joints", "pictures"], stamp_ns: int) -> None:

@@ -111,8 +111,14 @@ class PoseRecorder(Node):
     def _judge(self, image: _Heard, depth: _Heard | None) -> None:
         camera_info, joints = self._heard[self._topics.camera_info_topic][-1], JointSamples()
         states = self._around(self._topics.joint_topic, image.stamp_ns)
-        for state in states:
-            joints.add(state.stamp_ns, list(state.message.name), list(state.message.position))
+        try:
+            for state in states:
+                joints.add(state.stamp_ns, list(state.message.name), list(state.message.position))
+        except RejectedEpisodeError as error:
+            if str(error) != self._said:
+                self._say(f"a picture is left out: {error}")
+            self._said = str(error)
+            return
         try:
             camera = delivered_camera(camera_from_message(camera_info.message), self._topics)
         except CameraError as error:

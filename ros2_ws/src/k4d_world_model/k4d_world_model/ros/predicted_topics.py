@@ -28,7 +28,7 @@ class PredictedTopics:
     def __init__(self, node: Node, prefix: str, points_frame: str) -> None:
         self._bridge = CvBridge()
         self._points_frame = points_frame
-        self._transforms = Buffer() if points_frame else None
+        self._transforms = Buffer(node=node) if points_frame else None
         self._listener = TransformListener(self._transforms, node) if self._transforms is not None else None
         overridable = QoSOverridingOptions.with_default_policies()
 

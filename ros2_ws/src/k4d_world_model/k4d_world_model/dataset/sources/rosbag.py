@@ -168,8 +168,7 @@ class RosbagSource:
     def _continuous(self, names: tuple[str, ...]) -> tuple[str, ...]:
         if self._robot is None:
             return ()
-        robot = self._robot.robot
-        turns = robot.is_revolute & np.isneginf(robot.lower) & np.isposinf(robot.upper)
+        turns = self._robot.robot.is_continuous
         return tuple(name for name, turning in zip(names, turns, strict=True) if turning)
 
     def _poses(self, path: Path, pinhole: Rectification | None, frames: BagFrames) -> BagPoses | None:

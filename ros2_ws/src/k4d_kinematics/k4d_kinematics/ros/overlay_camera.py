@@ -5,7 +5,7 @@ import time
 import numpy as np
 from cv_bridge import CvBridge, CvBridgeError
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-from message_filters import ApproximateTimeSynchronizer, Subscriber
+from message_filters import Subscriber
 from rclpy.node import Node
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
@@ -15,6 +15,7 @@ from k4d_kinematics.calibration.overlay import overlay
 from k4d_kinematics.ros.camera_output import image_qos, summary_qos
 from k4d_kinematics.ros.conversions import camera_from_message, nanoseconds
 from k4d_kinematics.ros.diagnostics import Diagnostics
+from k4d_kinematics.ros.moments import Moments
 from k4d_kinematics.ros.overlay_config import OverlayNodeConfig
 
 _QUEUE = 20
@@ -42,7 +43,7 @@ class OverlayCamera:
             heard.registerCallback(lambda _, full=full: diagnostics.ok(full, "receiving", stale_after=_STALE_AFTER))
             self._heard.append(heard)
         diagnostics.waiting(f"{name}: calibration", "no picture and pointmap of one moment have been received")
-        self._pairs = ApproximateTimeSynchronizer(self._heard, _QUEUE, config.image_tolerance)
+        self._pairs = Moments(self._heard, _QUEUE, config.image_tolerance)
         self._pairs.registerCallback(self._on_pair)
 
     def _on_pair(self, image: Image, pointmap: Image, camera_info: CameraInfo) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from message_filters import ApproximateTimeSynchronizer, Subscriber
+from message_filters import Subscriber
 from rclpy.node import Node
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
@@ -11,6 +11,7 @@ from k4d_kinematics import Camera
 from k4d_kinematics.ros.camera_output import image_qos
 from k4d_kinematics.ros.conversions import nanoseconds
 from k4d_kinematics.ros.diagnostics import Diagnostics
+from k4d_kinematics.ros.moments import Moments
 from k4d_world_model.comparison.execution_watch import ExecutionWatch
 from k4d_world_model.dataset.rectification import Rectification
 from k4d_world_model.errors import WorldModelError
@@ -43,7 +44,7 @@ class ExecutedPictures:
             )  # fmt: skip
         self._pairs: Any = heard[0]
         if config.depth:
-            self._pairs = ApproximateTimeSynchronizer(heard, _QUEUE, config.depth_tolerance)
+            self._pairs = Moments(heard, _QUEUE, config.depth_tolerance)
         self._pairs.registerCallback(self._on_picture)
         full = f"{config.camera}/camera_info"
         diagnostics.waiting(full, "no message has been received")

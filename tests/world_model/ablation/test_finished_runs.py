@@ -82,6 +82,13 @@ def test_runs_judged_on_different_clips_share_no_table(copied: ablate.Arguments)
     assert reported(copied) == [(name, 2) for name in NAMES]
 
 
+def test_what_a_sweep_does_not_run_stays_in_its_tables(copied: ablate.Arguments) -> None:
+    before = reported(copied)
+    ablate.run(replace(copied, only=("pointmap",)))
+    table = json.loads((copied.out / "small" / "results.json").read_text())
+    assert sorted({run["variant"] for run in table["runs"]}) == sorted(name for name, _ in before)
+
+
 def test_scores_without_their_model_are_not_finished(copied: ablate.Arguments) -> None:
     shutil.rmtree(copied.out / "runs" / "pointmap")
     assert (copied.out / "runs" / "shifted" / "seed4" / SCORES).exists()

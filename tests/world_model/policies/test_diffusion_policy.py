@@ -12,7 +12,7 @@ from k4d_kinematics import Camera, ConfiguredRobot, configured_robot, se3
 from k4d_world_model.errors import ArchitectureError, CheckpointError, PolicyError, TrainingError
 from k4d_world_model.policy_evaluation.diffusion.architecture import PolicyArchitecture
 from k4d_world_model.policy_evaluation.diffusion.checkpoint import load_policy, save_policy
-from k4d_world_model.policy_evaluation.diffusion.demonstration_files import Demonstrations, make_demonstrations
+from k4d_world_model.policy_evaluation.diffusion.demonstration_files import Demonstrations, _recipe, make_demonstrations
 from k4d_world_model.policy_evaluation.diffusion.demonstrations import DemonstrationConfig
 from k4d_world_model.policy_evaluation.diffusion.instruction import Instruction, read_instruction
 from k4d_world_model.policy_evaluation.diffusion.network import PolicyNetwork, SeenBatch
@@ -249,3 +249,12 @@ def test_demonstrations_show_where_things_are_and_where_the_tool_goes(tmp_path: 
 def test_sizes_that_do_not_fit_are_named(change: dict[str, object]) -> None:
     with pytest.raises(ArchitectureError, match=next(iter(change))):
         replace(SMALL, **change)  # type: ignore[arg-type]
+
+
+def test_demonstrations_are_known_by_what_their_scenes_hold(tmp_path: Path, panda: ConfiguredRobot) -> None:
+    config = DemonstrationConfig(("scene.yaml",), ("pick_place",), seed=2_000_000, count=2, frames=3)
+    recipes = set()
+    for kind in ("easy", "hard"):
+        (tmp_path / "scene.yaml").write_text((ROOT / f"config/scenes/{kind}.yaml").read_text())
+        recipes.add(_recipe(config, tmp_path, panda, SMALL))
+    assert len(recipes) == 2

@@ -12,10 +12,11 @@ from websockets.asyncio.server import ServerConnection as AsyncConnection
 from websockets.asyncio.server import serve as serve_async
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection
+from websockets.utils import accept_key
 
 from k4d_world_model.errors import RemotePolicyError, UnreachablePolicyError
 from k4d_world_model.policy_evaluation.policy import Observation
-from k4d_world_model.policy_evaluation.remote.connection import ServerAddress
+from k4d_world_model.policy_evaluation.remote.connection import PolicyConnection, ServerAddress
 from k4d_world_model.policy_evaluation.remote_policy import RemotePolicy
 
 from .conftest import ARENA, BRIEFING, GREETING, configured
@@ -82,6 +83,31 @@ def test_answers_are_bounded_in_size_and_time_and_the_next_run_connects_anew(
                 policy.act(observation)
     with pytest.raises(UnreachablePolicyError, match="no policy server answers"):
         RemotePolicy(config).act(observation)
+
+
+def test_a_server_that_reads_nothing_is_not_waited_for(plain: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        over = threading.Event()
+
+        def greet() -> None:
+            with listening.accept()[0] as connection:
+                asked = b""
+                while b"\r\n\r\n" not in asked:
+                    asked += connection.recv(4096)
+                lines = asked.split(b"\r\n")
+                (key,) = (line.split()[1] for line in lines if line.lower().startswith(b"sec-websocket-key"))
+                accepted = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+                accepted.append(f"Sec-WebSocket-Accept: {accept_key(key.decode())}")
+                connection.sendall("\r\n".join([*accepted, "\r\n"]).encode() + b"\x82\x01\x80")
+                over.wait(60.0)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        address = ServerAddress(f"ws://127.0.0.1:{listening.getsockname()[1]}", patience=0.5)
+        with pytest.raises(UnreachablePolicyError), PolicyConnection(address) as connection:
+            connection.ask({"picture": np.zeros(20_000_000, np.uint8)})
+        over.set()
+        thread.join()
 
 
 def test_a_port_that_speaks_something_else_is_no_policy_server(observation: Observation) -> None:

@@ -84,6 +84,13 @@ def test_a_length_that_nobody_sent_is_refused_without_taking_memory() -> None:
         unpack(struct.pack(">BI", 0xDD, 2**32 - 1))
 
 
+@pytest.mark.parametrize("container", [b"\x90", b"\x80"], ids=["lists", "mappings"])
+def test_many_small_containers_are_refused_before_they_take_memory(container: bytes) -> None:
+    with pytest.raises(WireError, match="more than 10000 lists and mappings"):
+        unpack(struct.pack(">BI", 0xDD, 20_000) + 20_000 * container)
+    assert len(unpack(struct.pack(">BI", 0xDD, 9_000) + 9_000 * container)) == 9_000
+
+
 @pytest.mark.parametrize(
     "value", [np.array([object()]), np.array(["a"]), np.zeros(2, complex), {1, 2}, object(), 2**70]
 )

@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 from k4d_simulation.errors import RenderingError
-from k4d_world_model.errors import PolicyRunError
+from k4d_world_model.errors import FolderInUseError, PolicyRunError
+from k4d_world_model.exclusive import exclusive
 from k4d_world_model.policy_evaluation import opening, run_work
 from k4d_world_model.policy_evaluation.closed_loop import LoopLimits
 from k4d_world_model.policy_evaluation.evaluate_policies import PolicyEvaluation, evaluate_policies
-from k4d_world_model.policy_evaluation.evaluation_settings import EvaluationSettings, agree, protocol_hash
+from k4d_world_model.policy_evaluation.evaluation_settings import LOCK, EvaluationSettings, agree, protocol_hash
 from k4d_world_model.policy_evaluation.policy import ActionChunk, Briefing, Observation
 from k4d_world_model.policy_evaluation.run_row import read_row, row_path
 from k4d_world_model.policy_evaluation.set_up import read_set_up
@@ -119,6 +120,15 @@ def test_the_same_command_goes_on_with_what_is_missing(
     assert [row.invalid for row in again.rows] == [row.invalid for row in before.rows]
     assert again.protocol_hash == before.protocol_hash
     assert not list(out.rglob(".*.json.*"))
+
+
+def test_one_command_at_a_time_runs_into_a_folder_and_any_may_report(
+    evaluated: tuple[PolicyEvaluation, Path], set_up: Path, settings: EvaluationSettings
+) -> None:
+    with exclusive(evaluated[1] / LOCK, {}):
+        with pytest.raises(FolderInUseError, match="is being filled by another command"):
+            evaluate_policies(["replay"], [set_up], 1, evaluated[1], settings)
+        assert len(evaluate_policies(["replay"], [set_up], 1, evaluated[1], settings, report_only=True).rows) == 2
 
 
 def test_workers_of_a_cluster_make_the_same_runs(

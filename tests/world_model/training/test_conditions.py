@@ -51,7 +51,8 @@ def test_numbers_are_not_softened(clip) -> None:
 def test_a_run_may_learn_from_some_of_the_clips(dataset, tmp_path) -> None:
     data = DataSettings((dataset,), tmp_path / "clips", clips=2)
     train(steps(CONFIG, 1), RunSettings(data, tmp_path / "out"), lambda _: None)
-    names = sorted(path.name for path in (tmp_path / "clips").glob("*/*/*.safetensors"))
+    found = (path.relative_to(tmp_path / "clips") for path in (tmp_path / "clips").glob("*/*/*.safetensors"))
+    names = sorted(f"{path.parts[0]}/{path.name}" for path in found)
     state = json.loads((tmp_path / "out" / "checkpoints" / "step_00000001" / "state.json").read_text())
     pairs = {content_hash(pair) for pair in itertools.permutations(names, 2)}
     assert len(names) > 2

@@ -72,6 +72,13 @@ def test_the_tiny_preset_needs_no_gpu_and_no_download() -> None:
             },
             "cannot mirror joint positions",
         ),
+        (
+            {
+                "architecture": replace(ARCHITECTURE, condition="text", action_size=7),
+                "augmentation": AugmentationSettings(permute_colours=True),
+            },
+            "words of sides and colours wrong",
+        ),
     ],
 )
 def test_contradictions_are_refused(config, changes, message) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import trimesh
 from safetensors.torch import load_file
 
 from k4d_world_model.dataset.layout import NativeLayout
@@ -156,3 +157,16 @@ def test_an_episode_without_joints_shows_no_rendered_robot() -> None:
         with_rendered_robot(make_episode("clip", 7), robot=None)
     with pytest.raises(SampleError, match="the model predicts"):
         clip_of(make_episode("clip", 7), replace(ARCHITECTURE, frames=13), None)
+
+
+def test_a_robot_of_other_meshes_has_other_clips(tmp_path) -> None:
+    (tmp_path / "r.urdf").write_text(
+        '<robot name="r"><link name="a"><visual><geometry><mesh filename="a.stl"/></geometry></visual></link></robot>'
+    )
+    (tmp_path / "r.yaml").write_text("{name: r, urdf: r.urdf, tool_link: a, home: {}}")
+    keys = set()
+    for size in (0.02, 0.3):
+        trimesh.creation.box((size, size, size)).export(tmp_path / "a.stl")
+        rendered = replace(ARCHITECTURE, robot_pictures="rendered")
+        keys.add(Preparation(rendered, tmp_path / "cache", tmp_path / "r.yaml").key())
+    assert len(keys) == 2

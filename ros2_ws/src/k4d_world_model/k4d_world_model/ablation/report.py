@@ -1,6 +1,7 @@
 """What a sweep leaves behind: every run's figures, and tables that say no more than the seeds support."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from k4d_world_model.ablation.comparison import (
 )
 from k4d_world_model.ablation.config import AblationConfig
 from k4d_world_model.ablation.figures import FIGURES
+from k4d_world_model.whole_files import write_whole
 
 JSON_NAME, CSV_NAME, TABLE_NAME = "results.json", "results.csv", "table.md"
 
@@ -45,17 +47,17 @@ class RunResult:
 
 def write_report(folder: Path, config: AblationConfig, results: Sequence[RunResult]) -> str:
     """Writes results.json, results.csv and table.md of the runs that are finished; the table's text comes back."""
-    folder.mkdir(parents=True, exist_ok=True)
     table = markdown(config, results)
-    (folder / JSON_NAME).write_text(json.dumps(_summary(config, results), indent=1) + "\n")
-    (folder / TABLE_NAME).write_text(table)
-    with (folder / CSV_NAME).open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["variant", "seed", "episode", "data", *FIGURES])
-        for result in results:
-            for clip in result.clips:
-                row = [result.variant, result.seed, clip["episode"], clip["data"]]
-                writer.writerow(row + [clip[name] for name in FIGURES])
+    write_whole(folder / JSON_NAME, (json.dumps(_summary(config, results), indent=1) + "\n").encode())
+    write_whole(folder / TABLE_NAME, table.encode())
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(["variant", "seed", "episode", "data", *FIGURES])
+    for result in results:
+        for clip in result.clips:
+            row = [result.variant, result.seed, clip["episode"], clip["data"]]
+            writer.writerow(row + [clip[name] for name in FIGURES])
+    write_whole(folder / CSV_NAME, file.getvalue().encode())
     return table
 
 

@@ -44,8 +44,8 @@ def planned(ablations: Sequence[Ablation], seeds: Sequence[int], only: Sequence[
     return runs
 
 
-def run_sweep(runs: Sequence[Run], settings: SweepSettings, watch: Watch) -> None:
-    """Trains and judges all runs, and writes each ablation's report after every run of it.
+def run_sweep(runs: Sequence[Run], settings: SweepSettings, watch: Watch) -> HeldOutClips:
+    """Trains and judges all runs, and writes each ablation's report after every run of it; the clips that judged.
 
     Raises AblationError on folders of other settings and data sets that are not there, and what training and predicting
     raise.
@@ -60,8 +60,18 @@ def run_sweep(runs: Sequence[Run], settings: SweepSettings, watch: Watch) -> Non
         watch.on_run(run, number, len(runs))
         train_run(run, settings, watch.on_progress, watch.on_preparing)
         score_run(run, settings, held_out)
-        results = finished(runs, run.ablation, settings, held_out)
+        results = finished(kept(run.ablation, runs, settings), run.ablation, settings, held_out)
         write_report(settings.out / run.ablation.config.name, run.ablation.config, results)
+    return held_out
+
+
+def kept(ablation: Ablation, runs: Sequence[Run], settings: SweepSettings) -> list[Run]:
+    """All runs of an ablation with the seeds of ``runs`` or of folders that earlier sweeps left, so that tables keep
+    what this sweep does not run.
+    """
+    left = [path.name.removeprefix("seed") for path in (settings.out / "runs").glob("*/seed*")]
+    seeds = {run.seed for run in runs} | {int(seed) for seed in left if seed.isdecimal()}
+    return planned([ablation], sorted(seeds), ())
 
 
 def finished(

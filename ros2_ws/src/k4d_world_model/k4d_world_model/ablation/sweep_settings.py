@@ -1,18 +1,16 @@
 """What all runs of a sweep share, and how its samples and its robot are known."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import numpy as np
 
 from k4d_kinematics import ConfiguredRobot, configured_robot
 from k4d_world_model.dataset.building.manifest import read_manifest
 from k4d_world_model.dataset.building.split import Part
 from k4d_world_model.dataset.building.split_lists import read_split
 from k4d_world_model.dataset.layout import NativeLayout, dataset_root
+from k4d_world_model.dataset.robot_pointmaps import drawn_robot_sha256
 from k4d_world_model.errors import AblationError, DatasetError
 from k4d_world_model.wan.architecture import Architecture
 
@@ -67,13 +65,7 @@ class SweepSettings:
 
     @cached_property
     def _robot_sha256(self) -> str | None:
-        robot = self._robot
-        if robot is None:
-            return None
-        digest = hashlib.sha256(f"{robot.robot.sha256} {robot.tool_link}".encode())
-        for array in (*robot.surface.parts, *robot.surface.colors):
-            digest.update(f"{array.dtype.str} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        return None if self._robot is None else drawn_robot_sha256(self._robot)
 
 
 def sample_hashes(root: Path, part: Part) -> dict[str, str]:

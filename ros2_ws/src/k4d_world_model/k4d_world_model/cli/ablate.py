@@ -15,7 +15,7 @@ from k4d_kinematics.errors import KinematicsError
 from k4d_world_model.ablation.config import read_ablation
 from k4d_world_model.ablation.report import write_report
 from k4d_world_model.ablation.run import Run
-from k4d_world_model.ablation.sweep import Watch, finished, planned, run_sweep
+from k4d_world_model.ablation.sweep import Watch, finished, kept, planned, run_sweep
 from k4d_world_model.ablation.sweep_settings import SweepSettings
 from k4d_world_model.errors import WorldModelError
 from k4d_world_model.training.train import Progress
@@ -80,11 +80,13 @@ def run(arguments: Arguments) -> None:
     runs = planned(ablations, arguments.seeds, arguments.only)
     cache = arguments.cache or arguments.out / "clips"
     settings = SweepSettings(arguments.data, arguments.out, arguments.robot, cache, arguments.episodes)
+    held_out = None
     if not arguments.report_only:
         with tqdm(total=1.0, mininterval=2.0, bar_format=_BAR) as bar:
-            run_sweep(runs, settings, _watch(bar))
+            held_out = run_sweep(runs, settings, _watch(bar))
     for ablation in ablations:
-        results, of_all = finished(runs, ablation, settings), sum(run.ablation is ablation for run in runs)
+        known = kept(ablation, runs, settings)
+        results, of_all = finished(known, ablation, settings, held_out), len(known)
         print(write_report(arguments.out / ablation.config.name, ablation.config, results))
         print(f"{len(results)} of {of_all} runs of {ablation.config.name} are finished with these settings and data.\n")
     print(f"Everything is in {arguments.out}.")

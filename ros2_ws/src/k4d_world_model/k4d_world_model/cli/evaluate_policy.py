@@ -83,7 +83,10 @@ def main() -> int:
 
 
 def run(arguments: Arguments) -> int:
-    """Does the work of the command; 1 where initial states failed. Raises WorldModelError or KinematicsError."""
+    """Does the work of the command; 1 where initial states failed or runs are missing.
+
+    Raises WorldModelError or KinematicsError.
+    """
     settings = EvaluationSettings(
         arguments.model, arguments.frames, arguments.memory, arguments.seed,
         LoopLimits(arguments.limit, arguments.chunks), arguments.videos, arguments.cache,
@@ -99,7 +102,10 @@ def run(arguments: Arguments) -> int:
     for state, reason in evaluation.failed:
         print(f"failed: {state}: {reason}", file=sys.stderr)
     print(f"Everything is in {arguments.out}.")
-    return 1 if evaluation.failed else 0
+    missing = 0 if arguments.report_only else evaluation.expected - len(evaluation.rows)
+    if missing:
+        print(f"{missing} of {evaluation.expected} runs left no row there; does every machine see it?", file=sys.stderr)
+    return 1 if evaluation.failed or missing else 0
 
 
 def _watch(outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:

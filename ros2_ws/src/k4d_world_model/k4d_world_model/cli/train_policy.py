@@ -11,10 +11,11 @@ import tyro
 import yaml
 from tqdm import tqdm
 
-from k4d_kinematics import configured_robot, read_configuration
+from k4d_kinematics import ConfiguredRobot, configured_robot, read_configuration
 from k4d_kinematics.errors import KinematicsError
 from k4d_simulation import SimulationError
 from k4d_world_model.errors import WorldModelError
+from k4d_world_model.exclusive import exclusive
 from k4d_world_model.policy_evaluation.diffusion.architecture import PolicyArchitecture
 from k4d_world_model.policy_evaluation.diffusion.checkpoint import save_policy
 from k4d_world_model.policy_evaluation.diffusion.demonstration_files import make_demonstrations
@@ -79,8 +80,14 @@ def run(arguments: Arguments) -> None:
         config = replace(config, steps=arguments.steps)
     folder = arguments.config.parent
     robot = configured_robot(folder / config.robot, arguments.cache)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with exclusive(arguments.out / ".lock", {}):
+        _train(arguments.out, config, folder, robot)
+
+
+def _train(out: Path, config: PolicyTrainingConfig, folder: Path, robot: ConfiguredRobot) -> None:
     data = make_demonstrations(
-        arguments.out / "demonstrations", config.demonstrations, folder, robot, config.architecture, _making
+        out / "demonstrations", config.demonstrations, folder, robot, config.architecture, _making
     )
     print(f"{len(data.sentences)} of {data.tried} scenes gave a demonstration, {len(data.rgb)} frames.")
     begun = time.process_time()
@@ -93,7 +100,7 @@ def run(arguments: Arguments) -> None:
         network, error = train_policy(config, data, on_step)
     minutes = (time.process_time() - begun) / 60.0
     save_policy(
-        arguments.out / "policy",
+        out / "policy",
         network,
         {
             "steps": str(config.steps),
@@ -103,7 +110,7 @@ def run(arguments: Arguments) -> None:
             "processor_minutes": f"{minutes:.1f}",
         },
     )
-    described = _describe(arguments.out, config.architecture)
+    described = _describe(out, config.architecture)
     print(
         f"{config.steps} steps in {minutes:.1f} processor minutes. On {error.frames} frames held out, median error: "
         f"goals {error.goal * 1e3:.1f} mm, object {error.object * 1e3:.1f} mm, target {error.target * 1e3:.1f} mm. "

@@ -1,5 +1,6 @@
 """Robot pointmaps of recorded joints: the kinematics half applied to an episode."""
 
+import hashlib
 from dataclasses import replace
 from functools import lru_cache
 
@@ -23,6 +24,14 @@ def with_robot_pointmaps(episode: Episode, robot: ConfiguredRobot, *, workers: i
     except EpisodeError as error:
         raise RejectedEpisodeError(str(error)) from error
     return replace(episode, robot_points=images.points_cam, robot_mask=np.asarray(images.mask, np.bool_))
+
+
+def drawn_robot_sha256(robot: ConfiguredRobot) -> str:
+    """The hash of all that drawing depends on: the robot's description, its tool and its surface."""
+    digest = hashlib.sha256(f"{robot.robot.sha256} {robot.tool_link}".encode())
+    for array in (*robot.surface.parts, *robot.surface.colors):
+        digest.update(f"{array.dtype.str} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def rendered_robot(

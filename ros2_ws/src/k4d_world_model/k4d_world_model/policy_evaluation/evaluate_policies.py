@@ -1,7 +1,7 @@
 """Policies x set-ups x initial states x worlds: what is missing is run in workers, then all of it is reported."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from k4d_world_model.dataset.building.episode_work import Outcome
 from k4d_world_model.dataset.building.local_workers import run_in_processes
 from k4d_world_model.dataset.building.ray_workers import run_on_ray
 from k4d_world_model.errors import PolicyRunError
-from k4d_world_model.policy_evaluation.evaluation_settings import EvaluationSettings, agree, protocol
+from k4d_world_model.exclusive import exclusive
+from k4d_world_model.policy_evaluation.evaluation_settings import LOCK, EvaluationSettings, agree, protocol
 from k4d_world_model.policy_evaluation.opening import open_policy, placed, policy_identity
 from k4d_world_model.policy_evaluation.run_row import WORLDS, RunRow, read_row, row_path
 from k4d_world_model.policy_evaluation.run_work import RunTask, run_state
@@ -54,9 +55,9 @@ def evaluate_policies(
     this machine do the rest, or with ``ray`` a cluster's. ``watch`` is handed the outcomes as they come, and how many
     states there are, and passes them on. With ``report_only`` nothing is run.
 
-    Raises PolicyRunError for no runs, names that come twice, set-ups whose pictures are not of the model's size, and an
-    ``out`` that was begun by another protocol (every difference is named); and what opening the model and the policies
-    raises.
+    Raises FolderInUseError while another command runs into ``out``, PolicyRunError for no runs, names that come twice,
+    set-ups whose pictures are not of the model's size, and an ``out`` that was begun by another protocol (every
+    difference is named); and what opening the model and the policies raises.
     """
     if runs < 1 or workers < 1:
         raise PolicyRunError(f"runs and workers must be at least 1, got {runs} and {workers}")
@@ -71,7 +72,6 @@ def evaluate_policies(
     identities = dict(zip(policy_names, map(policy_identity, policies), strict=True))
     values = protocol(settings, weights_sha256, dict(zip(names, configs, strict=True)), robots, identities)
     out.mkdir(parents=True, exist_ok=True)
-    digest = agree(out, values)
     cache = None if settings.cache is None else settings.cache.resolve()
     settings = replace(settings, model=settings.model.resolve(), cache=cache)  # workers may start elsewhere
     specs = tuple(map(placed, policies))
@@ -82,10 +82,12 @@ def evaluate_policies(
         for seed in (config.seed + k,)
     ]
     failed = []
-    with closing(_outcomes(tasks, workers, ray)) as outcomes:
-        for outcome in watch(outcomes, len(tasks)):
-            if outcome.kind == "failed":
-                failed.append((outcome.episode_id, outcome.reason))
+    with nullcontext() if report_only else exclusive(out / LOCK, {}):
+        digest = agree(out, values)
+        with closing(_outcomes(tasks, workers, ray)) as outcomes:
+            for outcome in watch(outcomes, len(tasks)):
+                if outcome.kind == "failed":
+                    failed.append((outcome.episode_id, outcome.reason))
     seeds = {config.name: range(config.seed, config.seed + runs) for config in configs.values()}
     return replace(collect(out, policy_names, seeds), protocol_hash=digest, failed=tuple(failed))
 

@@ -13,7 +13,7 @@ from k4d_world_model.policy_evaluation.closed_loop import LoopLimits
 from k4d_world_model.policy_evaluation.imagined_world import Memory
 from k4d_world_model.whole_files import write_whole
 
-PROTOCOL = "protocol.json"
+PROTOCOL, LOCK = "protocol.json", ".lock"
 # Raise it whenever worlds, judge or policies change what a run gives.
 VERSION = 3
 
@@ -90,7 +90,7 @@ def agree(root: Path, values: dict[str, Value]) -> str:
         old, new = ({k: v for k, v in part.items() if _part_of(k) in shared} for part in (before, values))
         if changed := differences(old, new):
             raise PolicyRunError(f"{root} holds runs of another protocol: {'; '.join(changed)}; choose another --out")
-    elif root.exists() and any(root.iterdir()):
+    elif root.exists() and any(path.name != LOCK for path in root.iterdir()):
         raise PolicyRunError(f"{root} must be empty or hold {PROTOCOL}")
     whole = before | values
     content = {"hash": protocol_hash(whole), "protocol": whole}

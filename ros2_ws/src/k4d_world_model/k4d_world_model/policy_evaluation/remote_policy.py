@@ -170,7 +170,9 @@ class RemotePolicy:
         config = self._config
         if isinstance(answer, dict):
             if config.actions_key not in answer:
-                raise self._error(f"an answer lacks {config.actions_key!r}; it has {', '.join(map(str, answer))}")
+                raise self._error(
+                    f"an answer lacks {config.actions_key!r}; it has {shown(', '.join(map(str, answer)))}"
+                )
             answer = answer[config.actions_key]
         width = len(config.joints) + (config.gripper is not None)
         if not isinstance(answer, np.ndarray) or answer.dtype.kind not in "fiu" or answer.ndim != 2:
@@ -217,6 +219,10 @@ def _position_of(observation: Observation, joint: str) -> float:
     if joint not in observation.joint_names:
         raise RemotePolicyError(f"the robot has no joint {joint!r}; it has {', '.join(observation.joint_names)}")
     return float(observation.positions[observation.joint_names.index(joint)])
+
+
+def _keys(answer: dict[Any, Any]) -> str:
+    return shown(", ".join(map(str, answer)))
 
 
 def _described(answer: Any) -> str:

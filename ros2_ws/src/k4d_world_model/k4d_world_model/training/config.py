@@ -210,6 +210,11 @@ class TrainingConfig:
             raise TrainingError("changed_weight needs the prior 'frozen_world', from which changes are told")
         if self.augmentation.flip and self.architecture.condition == "actions":
             raise TrainingError("augmentation.flip cannot mirror joint positions: turn it off for condition 'actions'")
+        if self.architecture.condition == "text" and (self.augmentation.flip or self.augmentation.permute_colours):
+            raise TrainingError(
+                "augmentation.flip and augmentation.permute_colours make words of sides and colours wrong: turn them "
+                "off for condition 'text'"
+            )
         if self.trains_on_latents:
             self._check_latents()
         self._check_stages()

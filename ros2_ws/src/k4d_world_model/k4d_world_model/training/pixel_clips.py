@@ -44,8 +44,8 @@ class PixelClips:
         return PixelClips(self.samples, self.augmentation, self.seed, frame_step)
 
     def names(self) -> tuple[str, ...]:
-        """See ``ClipSource``."""
-        return tuple(sample.file.name for sample in self.samples)
+        """See ``ClipSource``: the sample's content, and what it was made ready with, the robot among it."""
+        return tuple(f"{sample.file.parents[1].name}/{sample.file.name}" for sample in self.samples)
 
 
 def encoded_pixels(batch: TrainingClip, architecture: Architecture, codec: Codec, device: torch.device) -> Material:

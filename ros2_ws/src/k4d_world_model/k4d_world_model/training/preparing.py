@@ -19,7 +19,7 @@ from k4d_kinematics import ConfiguredRobot, RenderSettings, configured_robot
 from k4d_world_model.dataset.building.split_lists import read_split
 from k4d_world_model.dataset.episode import Episode
 from k4d_world_model.dataset.layout import NativeLayout, dataset_root
-from k4d_world_model.dataset.robot_pointmaps import rendered_robot, robot_tool
+from k4d_world_model.dataset.robot_pointmaps import drawn_robot_sha256, rendered_robot, robot_tool
 from k4d_world_model.dataset.storage.native_sample import read_sample, read_sample_record
 from k4d_world_model.dataset.storage.sample_record import checksums_to_bytes, sha256
 from k4d_world_model.errors import EpisodeError, RobotNotVisibleError, SampleError, TrainingError
@@ -60,7 +60,7 @@ class Preparation:
         parts += [architecture.continues_surfaces, architecture.moves_objects]
         if architecture.robot_pictures == "rendered" and self.robot is not None:
             robot = configured_robot(self.robot, self.folder / "surfaces")
-            parts += [robot.robot.sha256, self.robot.read_text()]
+            parts += [drawn_robot_sha256(robot), self.robot.read_text()]
         parts += ["fits"] * self.fits
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

@@ -14,6 +14,8 @@ from safetensors.numpy import save_file
 
 from k4d_kinematics import ConfiguredRobot, read_configuration
 from k4d_simulation import SceneConfig
+from k4d_world_model.dataset.building.build_settings import flat_settings, program_versions
+from k4d_world_model.dataset.robot_pointmaps import drawn_robot_sha256
 from k4d_world_model.errors import TrainingError
 from k4d_world_model.policy_evaluation.diffusion.architecture import PolicyArchitecture
 from k4d_world_model.policy_evaluation.diffusion.demonstrations import (
@@ -65,7 +67,7 @@ def make_demonstrations(
     was made with other settings, and where no scene gave a demonstration.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = _recipe(config, architecture)
+    recipe = _recipe(config, scenes, robot, architecture)
     parts = [range(k, min(k + SCENES_PER_SHARD, config.count)) for k in range(0, config.count, SCENES_PER_SHARD)]
     paths = [folder / f"scenes_{part.start:06d}_{len(part)}.safetensors" for part in parts]
     missing = [(path, part) for path, part in zip(paths, parts, strict=True) if not path.exists()]
@@ -76,9 +78,11 @@ def make_demonstrations(
     return _joined([_read(path, recipe) for path in paths])
 
 
-def _recipe(config: DemonstrationConfig, architecture: PolicyArchitecture) -> str:
-    """What the scenes of a shard depend on, besides their turns."""
+def _recipe(config: DemonstrationConfig, scenes: Path, robot: ConfiguredRobot, architecture: PolicyArchitecture) -> str:
+    """What the scenes of a shard depend on, besides their turns: settings, what scene YAMLs hold, robot, programs."""
     settings = {name: value for name, value in asdict(config).items() if name != "count"}
+    settings |= flat_settings("scene", list(config.scenes), scenes)
+    settings |= {"robot": drawn_robot_sha256(robot), "programs": program_versions()}
     return json.dumps(settings | {name: getattr(architecture, name) for name in _DECISIVE}, sort_keys=True)
 
 

@@ -1,5 +1,7 @@
 """One websocket to a policy server: requests and answers in turn, each bounded in size and time."""
 
+import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -66,6 +68,10 @@ class PolicyConnection:
         except (OSError, InvalidHandshake) as error:
             reason = str(error) or type(error).__name__
             raise UnreachablePolicyError(f"{address.url}: no policy server answers: {reason}") from error
+        # A server that reads nothing must not hold a request up for longer than an answer may take.
+        whole = int(address.patience)
+        deadline = struct.pack("ll", whole, round((address.patience - whole) * 1e6))
+        self._socket.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, deadline)
         try:
             greeting = self._receive()
             if not isinstance(greeting, dict):

@@ -1,5 +1,6 @@
 """Messages of openpi and RoboArena: msgpack with numpy arrays in it, of which nothing is decoded that is not listed."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -14,7 +15,7 @@ DTYPES = ("|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", 
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
 _ARRAY, _SCALAR = "__ndarray__", "__npgeneric__"
-_MOST_DIMENSIONS = 8
+_MOST_DIMENSIONS, _MOST_CONTAINERS = 8, 10_000
 
 
 def pack(message: Mapping[str, Any]) -> bytes:
@@ -29,10 +30,24 @@ def unpack(data: bytes) -> Any:
     """What the bytes of one message hold: plain values, lists, mappings, and arrays that are views of ``data``'s copy.
 
     Raises WireError for anything else: bytes that are no msgpack or hold more than one value, extension types and
-    timestamps, arrays whose type is not one of DTYPES or whose size is not that of their shape.
+    timestamps, arrays whose type is not one of DTYPES or whose size is not that of their shape, and more than 10,000
+    lists and mappings, each of which takes some seventy times what it has in ``data``.
     """
+    number = itertools.count(1)
+
+    def counted(container: Any) -> Any:
+        if next(number) > _MOST_CONTAINERS:
+            raise WireError(f"holds more than {_MOST_CONTAINERS} lists and mappings")
+        return container
+
+    def mapping(content: dict[str | bytes, Any]) -> Any:
+        return _numbers(counted(content))
+
     try:
-        return _checked(msgpack.unpackb(data, object_hook=_numbers, ext_hook=_refuse_extension, strict_map_key=True))
+        plain = msgpack.unpackb(
+            data, object_hook=mapping, list_hook=counted, ext_hook=_refuse_extension, strict_map_key=True
+        )
+        return _checked(plain)
     except WireError:
         raise
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:

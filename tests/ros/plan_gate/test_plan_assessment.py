@@ -12,6 +12,7 @@ from k4d_world_model.errors import AssessmentError
 from k4d_world_model.plan_assessment import Assessment, assess, links_of_tool
 from k4d_world_model.robot_body import RobotBody
 from k4d_world_model.rollout import Rollout
+from k4d_world_model.swept_motion import sweep
 
 from .press import JOINT, T_CAM_BASE, press, pressed
 
@@ -171,3 +172,11 @@ def test_what_cannot_be_judged_is_named(hammer: Press) -> None:
     to_and_fro = JointTrajectory((JOINT,), np.linspace(0.0, 0.5, 2001), np.tile([0.0, 0.3], 1001)[:2001, None])
     with pytest.raises(AssessmentError, match="at most 20000 steps"):
         judged(pressed(*hammer, [0.0, 0.0]), hammer, motion=to_and_fro)
+
+
+def test_steps_are_as_small_as_asked_where_the_robot_is_fastest(hammer: Press) -> None:
+    robot, surface = hammer
+    ends = JointTrajectory((JOINT,), np.array([0.0, 0.5]), np.array([[0.0], [0.1]]), np.zeros((2, 1)))
+    swept = sweep(ends, ends.times, RobotBody(robot, surface, 0.02), 0.02)
+    heights = swept.T_base_link[:, robot.link_index("head"), 2, 3]
+    assert np.abs(np.diff(heights)).max() <= 0.02, "half as fast again in the middle as on average"

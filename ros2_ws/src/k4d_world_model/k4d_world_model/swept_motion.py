@@ -40,12 +40,18 @@ def sweep(motion: JointTrajectory, times: NDArray[np.float64], body: RobotBody, 
     fine = _divided(known, np.full(len(known) - 1, _PARTS))
     moved = body.moved(body.robot.forward_kinematics(whole.resample(fine).positions)).max(axis=1)  # (4 (K - 1),)
     steps = np.maximum(np.ceil(moved.reshape(-1, _PARTS).sum(axis=1) / step), 1.0).astype(np.intp)
-    if steps.sum() > _MOST_STEPS:
-        raise AssessmentError(f"a plan may take at most {_MOST_STEPS} steps of {step} m, got {steps.sum()}")
-    moments = _divided(known, steps)
+    start = known
+    while True:
+        if steps.sum() > _MOST_STEPS:
+            raise AssessmentError(f"a plan may take at most {_MOST_STEPS} steps of {step} m, got {steps.sum()}")
+        moments = _divided(start, steps)
+        T_base_link = body.robot.forward_kinematics(whole.resample(moments).positions)
+        too_far = body.moved(T_base_link).max(axis=1) > step
+        if not too_far.any():
+            break
+        start, steps = moments, 1 + too_far.astype(np.intp)  # where the speed changes within a stretch
     after = np.searchsorted(frames, moments)
     before = np.searchsorted(frames, moments, side="right") - 1
-    T_base_link = body.robot.forward_kinematics(whole.resample(moments).positions)
     return SweptMotion(moments - whole.times[0] + times[0], T_base_link, before, after)
 
 

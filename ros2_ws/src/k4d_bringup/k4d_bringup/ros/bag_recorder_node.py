@@ -21,7 +21,7 @@ from k4d_kinematics.ros.parameters import declare_parameters, described
 from k4d_kinematics.ros.running import run_node
 
 _DISCOVERY_PERIOD = 0.2
-_DEPTH = 100
+_DEPTH = 200
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_what_stays_where_it_stood_was_not_moved(gantry: ConfiguredRobot) -> Non
 def test_what_is_held_over_the_target_is_not_done(gantry: ConfiguredRobot) -> None:
     verdict = judge(film(gantry, carried_to(AT_GOAL)[:3], TOOLS[:3]), GOAL, gantry)
     assert (verdict.success, verdict.standing, verdict.released) == (False, False, False)
-    assert "hangs at the tool, 0.15" in verdict.reason
+    assert "something of its colour is at the tool, 0.15" in verdict.reason
 
 
 def test_a_thing_that_lost_its_colour_is_known_by_where_nothing_stood(gantry: ConfiguredRobot) -> None:
@@ -76,7 +76,7 @@ def test_a_thing_that_was_pushed_onto_the_target_is_not_the_object(gantry: Confi
     for object_first in ([Block(AT_START, HALF, RED)], []):  # seen at first, or hidden
         scenes = [[OTHER, *object_first], [pushed], [pushed], [pushed]]
         verdict = judge(film(gantry, scenes, TOOLS), GOAL, gantry)
-        assert (verdict.success, verdict.reason) == (False, "the object is not seen at last")
+        assert (verdict.success, verdict.reason) == (False, "the object is not seen to stand at last")
     beside = [[OTHER, Block(AT_START, HALF, RED)], *[[pushed, Block((0.5, 0.1), HALF, RED)]] * 3]
     assert judge(film(gantry, beside, TOOLS), GOAL, gantry).distance == pytest.approx(
         math.dist((0.5, 0.1), AT_GOAL), abs=0.012
@@ -86,12 +86,12 @@ def test_a_thing_that_was_pushed_onto_the_target_is_not_the_object(gantry: Confi
 def test_what_is_not_seen_is_not_done(gantry: ConfiguredRobot) -> None:
     vanished = judge(film(gantry, [scene(AT_START), *[[OTHER]] * 3], [AWAY] * 4), GOAL, gantry)
     assert (vanished.success, vanished.seen, math.isnan(vanished.distance)) == (False, False, True)
-    assert vanished.reason == "the object is not seen at last"
+    assert vanished.reason == "the object is not seen to stand at last"
 
 
 def test_what_stood_on_the_target_and_is_gone_at_last_is_not_done(gantry: ConfiguredRobot) -> None:
     placed = film(gantry, [*carried_to(AT_GOAL), [OTHER]], [*TOOLS, AWAY])
-    assert judge(placed, GOAL, gantry).reason == "the object is not seen at last"
+    assert judge(placed, GOAL, gantry).reason == "the object is not seen to stand at last"
 
 
 def test_a_thing_that_was_hidden_at_first_may_be_seen_at_last(gantry: ConfiguredRobot) -> None:

@@ -79,8 +79,8 @@ def judge(footage: Footage, goal: Goal, robot: ConfiguredRobot) -> Verdict:
 def _unseen(at_tool: list["_AtTool"]) -> Verdict:
     """The verdict on an object that stands nowhere at last as far as the camera sees."""
     nan, lift = float("nan"), at_tool[-1].lift
-    hangs = f"the object hangs at the tool, {lift:.3f} m higher than it stood"
-    reason = hangs if lift > _STANDS else "the object is not seen at last"
+    at_it = f"; something of its colour is at the tool, {lift:.3f} m higher than it stood" if lift > _STANDS else ""
+    reason = f"the object is not seen to stand at last{at_it}"
     return Verdict(False, False, nan, nan, _highest(at_tool), _nearest_contact(at_tool), False, False, reason)
 
 

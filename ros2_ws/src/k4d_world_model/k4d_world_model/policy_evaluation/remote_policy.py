@@ -221,10 +221,6 @@ def _position_of(observation: Observation, joint: str) -> float:
     return float(observation.positions[observation.joint_names.index(joint)])
 
 
-def _keys(answer: dict[Any, Any]) -> str:
-    return shown(", ".join(map(str, answer)))
-
-
 def _described(answer: Any) -> str:
     if isinstance(answer, np.ndarray):
         return f"{answer.dtype} {answer.shape}"

@@ -28,7 +28,7 @@ class JointBuffer:
         """Raises JointStateError unless ``horizon_ns`` is positive."""
         if horizon_ns <= 0:
             raise JointStateError(f"a joint buffer's horizon must be > 0 ns, got {horizon_ns}")
-        self._robot = robot
+        self._robot, self._is_continuous = robot, robot.is_continuous
         self._horizon_ns = horizon_ns
         self._stamps_ns: deque[int] = deque()
         self._positions: deque[Array] = deque()
@@ -86,7 +86,7 @@ class JointBuffer:
         span = self._stamps_ns[after] - self._stamps_ns[after - 1]
         fraction = (stamp_ns - self._stamps_ns[after - 1]) / span
         step = self._positions[after] - self._positions[after - 1]
-        turns = np.where(self._robot.is_continuous, np.round(step / (2.0 * np.pi)), 0.0)
+        turns = np.where(self._is_continuous, np.round(step / (2.0 * np.pi)), 0.0)
         return self._positions[after - 1] + fraction * (step - 2.0 * np.pi * turns)
 
     @property

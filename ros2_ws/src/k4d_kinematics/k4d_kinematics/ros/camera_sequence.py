@@ -46,7 +46,8 @@ class CameraSequence:
     ) -> None:
         """``patience``: seconds that a consumer may hold up the others at each frame.
 
-        Raises CameraError without a calibration, TransformError where the camera's place is not known."""
+        Raises CameraError without a calibration, TransformError where the camera's place is not known.
+        """
         self.output = output
         self.lost = False
         self._plan, self._robot, self._rgb, self._patience = plan, robot, rgb, patience

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -50,7 +51,7 @@ class CameraInputs:
         self._node, self._name, self._config = node, name, config
         self._diagnostics, self._on_plan = diagnostics, on_plan
         self._plans: SequenceCollector[PointmapSequenceMessage, PointmapFrame] = SequenceCollector(
-            lambda why: diagnostics.error(f"{name}/robot/plan/frames", why)
+            partial(diagnostics.error, f"{name}/robot/plan/frames")
         )
         self._images: StampedHistory[Image] = StampedHistory(config.image_history)
         self._depths: StampedHistory[Image] = StampedHistory(config.image_history)

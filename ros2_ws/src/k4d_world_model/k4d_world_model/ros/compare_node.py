@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,7 +48,9 @@ class CompareNode(Node):
         self.config = declare_parameters(self, CompareNodeConfig)
         self.diagnostics = Diagnostics(self)
         self.watch = ExecutionWatch(self.config.limits)
-        self._collector: SequenceCollector[RolloutMessage, RolloutFrame] = SequenceCollector(self._on_lost)
+        self._collector: SequenceCollector[RolloutMessage, RolloutFrame] = SequenceCollector(
+            partial(self.diagnostics.error, "rollout")
+        )
         self._robot = DeferredRobot(self.config)
         self._worker = ThreadPoolExecutor(1)
         self._running: deque[tuple[Execution, Future[_Outcome]]] = deque()
@@ -80,9 +83,6 @@ class CompareNode(Node):
     def _on_summary(self, message: RolloutMessage) -> None:
         if message.error_code == RolloutMessage.NONE:
             self._collect(self._collector.announce, message)
-
-    def _on_lost(self, why: str) -> None:
-        self.diagnostics.error("rollout", why)
 
     def _on_frame(self, message: RolloutFrame) -> None:
         self._collect(self._collector.add, message)

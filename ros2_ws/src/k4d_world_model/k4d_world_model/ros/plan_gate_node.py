@@ -38,7 +38,9 @@ class PlanGateNode(Node):
         super().__init__("k4d_plan_gate_node", **kwargs)
         self.config = declare_parameters(self, PlanGateNodeConfig)
         self.diagnostics = Diagnostics(self)
-        self._collector: SequenceCollector[RolloutMessage, RolloutFrame] = SequenceCollector(self._on_lost)
+        self._collector: SequenceCollector[RolloutMessage, RolloutFrame] = SequenceCollector(
+            partial(self.diagnostics.error, "rollout")
+        )
         self._gate: PlanGate | None = None
         self.diagnostics.waiting("joint_states", "no joint state has been received")
         self.diagnostics.waiting("plan", "no plan has been received")
@@ -109,9 +111,6 @@ class PlanGateNode(Node):
         self.diagnostics.error("rollout", f"a prediction failed: {message.error_string}")
         if self._gate is not None:
             self._gate.predict(message, None)
-
-    def _on_lost(self, why: str) -> None:
-        self.diagnostics.error("rollout", why)
 
     def _on_frame(self, message: RolloutFrame) -> None:
         self._collect(self._collector.add, message)
